@@ -1,0 +1,15 @@
+//! From image bytes to cut-out bytes, one image per core, start to finish.
+//!
+//! ```text
+//! discover -> map -> decode -> preprocess -> infer -> mask -> composite -> encode -> write
+//!  source    mapped  decode    preprocess   (caller)  mask    composite    encode    sink
+//! ```
+//!
+//! The way of one image is [`pipeline`]; [`pool`] runs many of them. Stages take and give the
+//! types of [`image`] and never name each other or the pool. Nothing here knows Python, prints,
+//! or holds global state.
+
+pub mod error;
+pub mod image;
+pub mod recipe;
+pub mod simd;
