@@ -1,0 +1,51 @@
+"""How a network wants its input and what its output means, as data. Must not know any model.
+
+The native side reads these fields once; `qbg.models` fills them from its registry, from a TOML
+file, or by a guess from the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """value = (level / scale - mean) / std, RGB, NCHW float32; then the network; then alpha.
+
+    Attributes:
+        fit: `squash`, `letterbox` (both to height x width), `short` or `long` (that side becomes `side`).
+        height: of the tensor, for `squash` and `letterbox`.
+        width: like `height`.
+        fill: grey level 0 to 255 of a letterbox's border.
+        side: pixels, for `short` and `long`.
+        multiple: both sides are rounded to a multiple of it, for `short` and `long`.
+        filter: of the reduction: `bilinear` or `lanczos`.
+        scale: `full` (255) or `maximum` (the largest level of the resized picture, rembg's habit).
+        mean: per channel, after scaling.
+        std: per channel.
+        channel: of the output tensor that is the subject.
+        activation: `none`, `sigmoid` or `softmax` (over channels).
+        min_max: stretch each map to its own minimum and maximum.
+        rounding: `truncate` (rembg's habit) or `nearest`, from 0..1 to 0..255.
+        output_filter: from the tensor's size to the picture's: `bilinear` or `lanczos`.
+    """
+
+    fit: str = "squash"
+    height: int = 320
+    width: int = 320
+    fill: int = 0
+    side: int = 0
+    multiple: int = 1
+    filter: str = "lanczos"
+    scale: str = "full"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    channel: int = 0
+    activation: str = "none"
+    min_max: bool = False
+    rounding: str = "nearest"
+    output_filter: str = "bilinear"
