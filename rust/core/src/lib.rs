@@ -13,3 +13,4 @@ pub mod error;
 pub mod image;
 pub mod recipe;
 pub mod simd;
+pub mod topology;
