@@ -11,6 +11,7 @@
 
 pub mod error;
 pub mod image;
+pub mod meter;
 pub mod recipe;
 pub mod simd;
 pub mod topology;
