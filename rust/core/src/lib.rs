@@ -11,5 +11,8 @@
 
 pub mod error;
 pub mod image;
+pub mod meter;
+pub mod pool;
 pub mod recipe;
 pub mod simd;
+pub mod topology;

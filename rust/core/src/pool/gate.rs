@@ -1,0 +1,121 @@
+//! Who feeds, who waits, when the run is over: the part of the protocol that is ours to order.
+//!
+//! A monitor (one mutex, one condition) around three facts: whether somebody feeds, whether the
+//! feed is exhausted, and how many wait; beside it `pending`, the jobs admitted but not yet begun,
+//! raised only under the mutex and lowered without it, and the stop flag. The protocol and the
+//! argument for its end are in the pool's head comment. Nothing here knows a deque or a job.
+
+use std::sync::PoisonError;
+
+use super::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+
+/// What a worker that found no job does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There are jobs that nobody has begun: search again.
+    Search,
+    /// Pull a batch from the feed, then call [`Gate::fed`].
+    Feed,
+    /// There will be no more jobs.
+    End,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    feeding: bool,
+    exhausted: bool,
+    waiting: usize,
+}
+
+pub(super) struct Gate {
+    state: Mutex<State>,
+    wake: Condvar,
+    pending: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Gate {
+    pub(super) fn new() -> Gate {
+        Gate {
+            state: Mutex::new(State::default()),
+            wake: Condvar::new(),
+            pending: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Admits one job: `push` makes it findable. The feeder alone calls this.
+    pub(super) fn admit(&self, push: impl FnOnce()) {
+        let state = self.lock();
+        // Relaxed: who must see the rise (a worker about to wait) reads it under this mutex, and
+        // who lowers it got the job through a deque, which orders the two.
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        push();
+        if state.waiting > 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A job taken from a deque is about to begin.
+    pub(super) fn begin(&self) {
+        // Relaxed: a waiter that reads too high a number searches once more, and a number that
+        // reads 0 says only that each admitted job is in somebody's hands; no data goes with it.
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// For a worker whose search found nothing: what next. Waits while another one feeds and
+    /// every job admitted has begun.
+    pub(super) fn next(&self) -> Next {
+        // Without the mutex: jobs in transit between deques would else have all thieves meet here.
+        if self.pending.load(Ordering::Relaxed) > 0 && !self.stopped() {
+            return Next::Search;
+        }
+        let mut state = self.lock();
+        loop {
+            if self.stopped() {
+                return Next::End;
+            }
+            if self.pending.load(Ordering::Relaxed) > 0 {
+                return Next::Search;
+            }
+            if state.exhausted {
+                return Next::End;
+            }
+            if !state.feeding {
+                state.feeding = true;
+                return Next::Feed;
+            }
+            state.waiting += 1;
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+    }
+
+    /// Hands the feeder's role back.
+    pub(super) fn fed(&self, exhausted: bool) {
+        let mut state = self.lock();
+        state.feeding = false;
+        state.exhausted |= exhausted;
+        if state.exhausted {
+            self.wake.notify_all();
+        }
+        // Otherwise nobody needs waking: the feeder itself searches next (head comment, claim 2).
+    }
+
+    /// Asks everybody to end after the job in hand.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        // Under the mutex, so that a worker has either not yet read the flag or already waits.
+        let _state = self.lock();
+        self.wake.notify_all();
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held but `push` (memory), after which the counts still hold.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
