@@ -9,6 +9,7 @@
 //! types of [`image`] and never name each other or the pool. Nothing here knows Python, prints,
 //! or holds global state.
 
+pub mod encode;
 pub mod error;
 pub mod image;
 pub mod meter;
@@ -16,3 +17,4 @@ pub mod pool;
 pub mod recipe;
 pub mod simd;
 pub mod topology;
+pub mod sink;
