@@ -12,5 +12,6 @@
 pub mod composite;
 pub mod error;
 pub mod image;
+pub mod mask;
 pub mod recipe;
 pub mod simd;
