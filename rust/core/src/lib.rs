@@ -9,6 +9,7 @@
 //! types of [`image`] and never name each other or the pool. Nothing here knows Python, prints,
 //! or holds global state.
 
+pub mod decode;
 pub mod error;
 pub mod image;
 pub mod recipe;
