@@ -77,7 +77,7 @@ fn header_size(bytes: &[u8]) -> Result<(u32, u32), Kind> {
 fn refused(error: DecodingError, bytes: &[u8]) -> Kind {
     // A file that is shorter than its own header says fails in many ways, for one reason.
     let promised = bytes.get(4..8).map_or(0, |n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]));
-    if bytes.len() < promised as usize {
+    if (bytes.len() as u64) < u64::from(promised) + 8 {
         return truncated(FORMAT);
     }
     match error {
