@@ -10,6 +10,7 @@
 //! or holds global state.
 
 pub mod encode;
+pub mod decode;
 pub mod error;
 pub mod image;
 pub mod meter;
