@@ -11,5 +11,6 @@
 
 pub mod error;
 pub mod image;
+pub mod mapped;
 pub mod recipe;
 pub mod simd;
