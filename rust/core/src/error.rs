@@ -184,6 +184,9 @@ pub enum Kind {
         /// Bytes asked for.
         bytes: u64,
     },
+    /// The file grew or was written to while it was being read.
+    #[error("the file changed while it was being read")]
+    Changed,
     /// The run was stopped before this image was done.
     #[error("stopped before it was done")]
     Cancelled,
@@ -205,7 +208,7 @@ impl Kind {
         match self {
             Kind::TooManyPixels { .. } => Some("raise --max-pixels, or skip the file"),
             Kind::Empty => Some("the file may still be being copied; run again to pick it up"),
-            Kind::Truncated { .. } | Kind::Shrunk => {
+            Kind::Truncated { .. } | Kind::Shrunk | Kind::Changed => {
                 Some("the file may still be being copied; run again to pick it up")
             }
             Kind::UnknownFormat => Some("convert it to PNG or JPEG first"),

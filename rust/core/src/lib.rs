@@ -19,6 +19,7 @@ pub mod composite;
 pub mod error;
 pub mod image;
 pub mod mask;
+pub mod mapped;
 pub mod recipe;
 pub mod simd;
 pub mod topology;
