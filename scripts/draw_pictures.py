@@ -65,7 +65,9 @@ def draw(folder: Path) -> None:
     palette.save(folder / "palette.png", optimize=True)
     palette.save(folder / "palette_transparent.png", transparency=0)
     rgb.convert("1").save(folder / "bilevel.png")
-    rgb.save(folder / "animated.png", save_all=True, append_images=[rgb.transpose(Image.Transpose.ROTATE_180)])
+    rgb.save(
+        folder / "animated.png", save_all=True, append_images=[rgb.transpose(Image.Transpose.ROTATE_180)]
+    )
 
     rgb.save(folder / "baseline.jpg", quality=90)
     rgb.save(folder / "progressive.jpg", quality=90, progressive=True)

@@ -1,6 +1,6 @@
 """`make run`: cuts out a folder of pictures with the installed qbg and prints what it took.
 
-    python scripts/sample_run.py IN OUT
+python scripts/sample_run.py IN OUT
 """
 
 from __future__ import annotations

@@ -16,6 +16,6 @@ for level in "$@"; do
         ;;
     esac
     echo "== kernels at $level"
-    QBG_SIMD=$level cargo test --quiet --locked -p qbg-core -- preprocess mask composite
-    QBG_SIMD=$level "$bin/python" -m pytest -q -m kernels tests
+    QBG_SIMD=$level cargo test --quiet --locked -p qbg-core -- resample preprocess mask composite
+    QBG_SIMD=$level "$bin/python" -m pytest -q tests/test_kernels*.py
 done
