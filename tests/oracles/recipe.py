@@ -22,7 +22,7 @@ def load(path: Path) -> Image.Image:
 
 
 def tensor(image: Image.Image, side: int, *, maximum: bool = True) -> np.ndarray:
-    """(1, 3, side, side) float64: Lanczos squash, over the largest level (or 255), ImageNet mean and deviation."""
+    """(1, 3, side, side) float64: Lanczos squash, over the largest level (or 255), ImageNet mean and std."""
     pixels = np.asarray(image.resize((side, side), Image.Resampling.LANCZOS), np.float64)
     scaled = pixels / (max(pixels.max(), 1e-6) if maximum else 255.0)
     return ((scaled - MEAN) / STD).transpose(2, 0, 1)[None]
