@@ -223,8 +223,8 @@ def part_big(context: Context) -> Part:
     """Everything but the network on 12-megapixel JPEGs, one core.
 
     Issued: 4032x3024 JPEGs, each four photos upscaled side by side. Timed: `qbg remove --engine null` with
-    one worker on one CPU, by its own summary (decode, preprocess, mask, composite with foreground estimation,
-    PNG, write), against Pillow and NumPy doing rembg's steps without writing, on the same CPU. The null
+    one worker on one CPU, by its own summary (decode, preprocess, mask, composite with color estimation, PNG,
+    write), against Pillow and NumPy doing rembg's steps without writing, on the same CPU. The null
     engine gives an ellipse. Left out: start-up of both. Headline: qbg's seconds per picture.
     """
     folder = context.work / "big"
@@ -278,8 +278,8 @@ def crossing(pixels: np.ndarray) -> tuple[int, int, int, bytes]:
 def part_preprocess(context: Context) -> Part:
     """640x480 RGB to a (3, 320, 320) float tensor, one core, warm.
 
-    Issued: sixteen decoded photos in turn. Timed: `_native.preprocess` at each SIMD level (a new tensor each
-    call included), rembg's recipe in Pillow and NumPy, Pillow's Lanczos resize alone. Headline: the best level.
+    Issued: sixteen decoded photos in turn. Timed: `_native.preprocess` at each SIMD level (with a new tensor
+    each call), rembg's recipe in Pillow and NumPy, Pillow's Lanczos alone. Headline: the best level.
     """
     images = context.images()[:16]
     native = [crossing(np.asarray(image)) for image in images]

@@ -31,7 +31,7 @@ def table(record: dict[str, Any], name: str) -> str:
         f"{machine['cpu']}, {len(machine['cpus_used'])} CPUs{', virtual' if machine['virtual'] else ''} "
         f"({', '.join(machine['flags'])}), {machine['system']}, Python {versions['python']}, "
         f"onnxruntime {versions['onnxruntime']}, Pillow {versions['pillow']}, NumPy {versions['numpy']}, "
-        f"{machine['date_utc'][:10]}, revision {machine['git']}. Medians of {record['rounds']} interleaved rounds, "
+        f"{machine['date_utc'][:10]}, revision {machine['git']}. Medians of {record['rounds']} rounds, "
         f"in brackets the 95 % interval of a ratio. Record: `{name}`.",
     ]
     return "\n".join(lines)
