@@ -319,7 +319,7 @@ def part_preprocess(context: Context) -> Part:
 def part_png(context: Context) -> Part:
     """PNG of real cut-outs, RGBA 640x480, one core.
 
-    Issued: sixteen photos with the built-in network's alpha and hidden color set to 0. Timed: `_native.encode`
+    Issued: sixteen photos with the built-in network's alpha, hidden color 0. Timed: `_native.encode`
     with default options and Pillow's default save into memory. Headline: ratio of times, and of bytes.
     """
     images = context.images()[: 4 if context.quick else 16]
