@@ -1,0 +1,155 @@
+"""What every side-by-side run shares: the machine's header, interleaving, medians, ratios with an interval.
+
+Must not know what is measured. Python's clock is read here and in the rivals only. Nothing here
+prints; `spine.py` does. Left out on purpose: throwing away of slow rounds. All times stay in the record.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import random
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FLAGS = (
+    "sse4_2",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_int8",
+    "amx_bf16",
+)
+RESAMPLES = 4000
+LOAD_LIMIT = 0.5
+"""Runnable threads of others at the start, averaged over a minute, above which a run is called invalid."""
+
+
+def _text(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def cpu_model() -> str:
+    """The CPU's name, or the architecture's."""
+    for line in (_text("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine(cpus: Sequence[int]) -> dict[str, Any]:
+    """The header of a record: everything that a reader needs to judge the numbers."""
+    flags: set[str] = set()
+    for line in (_text("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("flags"):
+            flags = set(line.split(":", 1)[1].split())
+            break
+    versions = {"python": platform.python_version()}
+    for name in ("qbg", "onnxruntime", "numpy", "pillow"):
+        versions[name] = importlib.metadata.version(name)
+    return {
+        "cpu": cpu_model(),
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "cpus_used": list(cpus),
+        "cpus_online": os.cpu_count(),
+        "threads_per_core": 2 if _text("/sys/devices/system/cpu/smt/active") == "1" else 1,
+        "cgroup_cpu_max": _text("/sys/fs/cgroup/cpu.max"),
+        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "load_1min_at_start": os.getloadavg()[0],
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()}",
+        "virtual": "hypervisor" in flags,
+        "versions": versions,
+        "git": _git("rev-parse", "--short=12", "HEAD"),
+        "git_clean": not _git("status", "--porcelain"),
+        "date_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def default_cpus(count: int) -> list[int]:
+    """The first `count` allowed CPUs, one thread per core where siblings are known."""
+    allowed = sorted(os.sched_getaffinity(0))
+    chosen: list[int] = []
+    taken: set[str] = set()
+    for cpu in allowed:
+        siblings = _text(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+        if siblings not in taken:
+            taken.add(siblings)
+            chosen.append(cpu)
+    chosen += [cpu for cpu in allowed if cpu not in chosen]
+    return chosen[:count]
+
+
+def clock(work: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def interleave(
+    contestants: dict[str, Callable[[], float]], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Each contestant's own measure, in turns: A B C, A B C, ... Warm-up rounds are run and not kept."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(warm_up + rounds):
+        for name, measure in contestants.items():
+            value = measure()
+            if turn >= warm_up:
+                times[name].append(value)
+    return times
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
+    """Median of the rounds' ratios, with a 95 % bootstrap interval (percentiles, fixed seed)."""
+    pairs = [a / b for a, b in zip(over, under, strict=True)]
+    draw = random.Random(251)
+    medians = sorted(statistics.median(draw.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES))
+    return {
+        "median": statistics.median(pairs),
+        "low": medians[int(RESAMPLES * 0.025)],
+        "high": medians[int(RESAMPLES * 0.975) - 1],
+    }
+
+
+def summary(times: Sequence[float]) -> dict[str, Any]:
+    """Median, spread and the raw values, in seconds."""
+    return {
+        "median_s": statistics.median(times),
+        "min_s": min(times),
+        "max_s": max(times),
+        "raw_s": list(times),
+    }
+
+
+def doubts(header: dict[str, Any], rounds: int, build_profile: str) -> list[str]:
+    """Why this record shouldn't be quoted, with advice; empty when there is no reason known."""
+    found = []
+    if build_profile != "release":
+        found.append(f"the native module is a {build_profile} build: run make build-prod")
+    if rounds < 5:
+        found.append(f"{rounds} rounds are too few for an interval: use at least 5")
+    if header["load_1min_at_start"] > LOAD_LIMIT:
+        load = header["load_1min_at_start"]
+        found.append(f"others were running (load {load:.2f}): wait until it is below {LOAD_LIMIT}")
+    if not header["git_clean"]:
+        found.append("the working tree has changes: commit them first")
+    return found

@@ -1,0 +1,110 @@
+"""The same mask by the command line, by Remover and by hand, with the built-in network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import oracles
+import qbg as package
+from conftest import ROOT, Outcome
+from oracles import recipe as by_hand
+
+MODEL = Path(package.__file__).parent / "models" / "data" / "u2netp.onnx"
+# Share of the picture that is subject, by eye with room: enough to notice an empty or an inverted mask.
+COVERAGE = {"astronaut": (0.4, 0.7), "coffee": (0.35, 0.6), "boots": (0.2, 0.45), "shirt": (0.35, 0.6)}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return by_hand.session(MODEL)
+
+
+def read(path: Path) -> np.ndarray:
+    """An alpha plane that was written as a picture."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def far(ours: np.ndarray, expected: np.ndarray) -> float:
+    """Share of pixels that differ by more than one level."""
+    assert ours.shape == expected.shape
+    return float(np.mean(np.abs(ours.astype(int) - expected) > oracles.LEVEL))
+
+
+def test_png_masks_are_those_of_the_recipe(
+    qbg: Callable[..., Outcome], network, photos: Path, tmp_path: Path
+) -> None:
+    """On pixels that all three share, hardly a pixel may differ."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in COVERAGE:
+        by_hand.load(photos / f"{name}.jpg").save(source / f"{name}.png")
+    outcome = qbg("remove", source, tmp_path / "out", "--only-mask", "--json")
+    assert outcome.code == 0, outcome.err
+    with package.Remover() as remover:
+        for name, (low, high) in COVERAGE.items():
+            expected = by_hand.mask(network, by_hand.load(source / f"{name}.png"))
+            assert low < expected.mean() / 255 < high
+            command = read(tmp_path / "out" / f"{name}.png")
+            python = np.asarray(remover.mask(str(source / f"{name}.png")))
+            assert far(command, expected) <= 0.001
+            np.testing.assert_array_equal(python, command)
+
+
+def test_jpeg_masks_stay_within_what_a_decoder_may_change(network, photos: Path) -> None:
+    with package.Remover() as remover:
+        for path in sorted(photos.glob("*.jpg")):
+            expected = by_hand.mask(network, by_hand.load(path))
+            ours = np.asarray(remover.mask(str(path)))
+            inside, wanted = ours > 127, expected > 127
+            assert (inside & wanted).sum() / (inside | wanted).sum() >= 0.995, path.name
+            assert np.abs(ours.astype(int) - expected).mean() <= 0.3, path.name
+
+
+SHARED = Path(os.environ.get("QBG_SHARED", ROOT.parent / "shared")) / "data" / "photos"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"SKIPPED: no photos at {SHARED}; QBG_SHARED says where")
+def test_masks_over_a_whole_set_of_photos(network) -> None:
+    """JPEG input, where the decoder's last bit counts: bounds over the set, and wider ones per photo."""
+    changed, inside_both, inside_any, worst = 0.0, 0, 0, 1.0
+    paths = sorted(SHARED.glob("*.jpg"))
+    with package.Remover() as remover:
+        for path in paths:
+            expected = by_hand.mask(network, by_hand.load(path))
+            ours = np.asarray(remover.mask(str(path)))
+            both, either = ((ours > 127) & (expected > 127)).sum(), ((ours > 127) | (expected > 127)).sum()
+            inside_both, inside_any, worst = (
+                inside_both + both,
+                inside_any + either,
+                min(worst, both / either),
+            )
+            changed += far(ours, expected) / len(paths)
+            assert np.abs(ours.astype(int) - expected).mean() <= 0.3, path.name
+    assert worst >= 0.995
+    assert inside_both / inside_any >= 0.999
+    assert changed <= 0.02
+
+
+def test_orientation_is_applied_once(
+    qbg: Callable[..., Outcome], quick_model: Path, odd: Path, tmp_path: Path
+):
+    for orientation in (3, 5, 6, 8):
+        target = tmp_path / f"{orientation}.png"
+        outcome = qbg("remove", odd / f"exif{orientation}.jpg", target, "-m", quick_model, "--keep-hidden",
+                      "--no-decontaminate")  # fmt: skip
+        assert outcome.code == 0, outcome.err
+        with Image.open(target) as image:
+            assert image.size == (96, 64)
+            assert image.getexif().get(0x0112, 1) == 1
+            red, green, blue = image.convert("RGBA").getpixel((2, 2))[:3]
+        assert red > 180, "the red corner is not at the top left"
+        assert max(green, blue) < 80
