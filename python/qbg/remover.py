@@ -171,6 +171,15 @@ class Remover:
         """
         return self.cutout(x, **{**options, "only_mask": True})
 
+    def encoded(self, x: Any, **options: Any) -> bytes:
+        """Like `cutout`, but gives the bytes of a file of `options.format` whatever kind `x` is."""
+        chosen = self._chosen(options)
+        self._check()
+        source = images.take(x)
+        result = self._core.process(source.image, chosen, encode=True, is_path=source.is_path)
+        assert result.encoded is not None
+        return result.encoded
+
     def cutout_many(
         self, items: Iterable[Any], *, ordered: bool = True, errors: str = "raise", **options: Any
     ) -> Generator[Any, None, None]:

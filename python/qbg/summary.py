@@ -25,6 +25,11 @@ class Failure:
     message: str
     hint: str | None = None
 
+    @property
+    def line(self) -> str:
+        """`stage path: what happened`, on one line whatever the path holds."""
+        return f"{self.stage} {readable(self.file)}: {self.message}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -112,3 +117,9 @@ class Summary:
 def printable(text: str) -> str:
     """The text with bytes that were no UTF-8 as `\\xNN`, so that it can be printed and stored."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def readable(path: str) -> str:
+    """The path on one line: plain where it can be, quoted and escaped where it must be."""
+    text = printable(path)
+    return text if text == path and path.isprintable() else repr(text).replace("\\\\x", "\\x")
