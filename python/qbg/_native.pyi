@@ -113,7 +113,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """After the end: `images`, `done`, `skipped`, `failed`, `cancelled`, `seconds`,
         `stage_seconds` (by stage), `service_ns` (percentiles: `p50`, `p90`, `p95`, `p99`, `max`),
-        `steals` (`own`, `injector`, `local`, `remote`), `idle_seconds`, `workers`, `pixels`, `bytes_in`, `bytes_out`."""
+        `steals` (`own`, `injector`, `local`, `remote`), `idle_seconds`, `workers`,
+        `pixels`, `bytes_in`, `bytes_out`."""
 
 @final
 class Core:
@@ -159,14 +160,15 @@ class Core:
     def run(
         self,
         inputs: Sequence[str | bytes],
-        output: str | None,
+        output: str | bytes | None,
         options: Options,
         folder: FolderOptions,
         digest: str,
     ) -> Run:
         """Starts a batch. One batch at a time: a second waits for the first one's slots.
 
-        inputs   paths of files and folders, globs, or `-` (a list on standard input) as `folder.inputs_are` says.
+        inputs   paths of files and folders, globs, or one list (`-` is standard input), as
+                 `folder.inputs_are` says.
         digest   ASCII tag of model and options, written into every output.
         """
     def close(self) -> None:
@@ -174,11 +176,11 @@ class Core:
 
 def plan(
     inputs: Sequence[str | bytes],
-    output: str | None,
+    output: str | bytes | None,
     options: Options,
     folder: FolderOptions,
 ) -> list[tuple[str, str]]:
-    """The (input, output) pairs of a run, without doing it. For `--dry-run`, at most as many as fit a list."""
+    """The (input, output) pairs of a run, without doing it. For `--dry-run`."""
 
 def system(root: str = "/") -> dict[str, Any]:
     """What `doctor` prints of the machine: `cpu`, `cpus_allowed`, `cpus_online`, `quota`, `nodes`, `smt`,
@@ -189,17 +191,24 @@ def peak_rss_bytes() -> int:
 
 # Kernels at a chosen level: for tests, benches and power users.
 
-def resize(image: tuple[int, int, int, bytes], height: int, width: int, filter: str, level: str = "auto") -> Pixels:
+def resize(
+    image: tuple[int, int, int, bytes], height: int, width: int, filter: str, level: str = "auto"
+) -> Pixels:
     """(H, W, C) uint8 with C = 1, 3 or 4; Pillow's two 8-bit passes. `filter`: bilinear, lanczos."""
 
 def preprocess(image: tuple[int, int, int, bytes], recipe: Recipe, level: str = "auto") -> Tensor:
     """(H, W, 3) uint8 sRGB to (1, 3, h, w) float32."""
 
-def mask(logits: tuple[int, int, int, bytes], recipe: Recipe, height: int, width: int, level: str = "auto") -> Pixels:
+def mask(
+    logits: tuple[int, int, int, bytes], recipe: Recipe, height: int, width: int, level: str = "auto"
+) -> Pixels:
     """(C, h, w) float32 bytes to (H, W) uint8 alpha."""
 
 def composite(
-    image: tuple[int, int, int, bytes], alpha: tuple[int, int, int, bytes], options: Options, level: str = "auto"
+    image: tuple[int, int, int, bytes],
+    alpha: tuple[int, int, int, bytes],
+    options: Options,
+    level: str = "auto",
 ) -> Pixels:
     """(H, W, 3) colors and (H, W, 1) alpha to (H, W, 4), or (H, W, 3) on an opaque background."""
 

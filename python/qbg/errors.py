@@ -16,7 +16,9 @@ class QbgError(Exception):
         hint: what can be done about it, or None.
     """
 
-    def __init__(self, message: str, *, stage: str = "", path: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, stage: str = "", path: str | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(message)
         self.stage = stage
         self.path = path

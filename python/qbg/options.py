@@ -6,11 +6,16 @@ that a mistake is a ValueError at the door, and read once by the native side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import re
+from dataclasses import dataclass, fields
+from typing import Any
 
 FORMATS = ("png", "webp", "jpeg", "tiff")
 COLLISIONS = ("fail", "rename")
 INPUTS = ("paths", "globs", "list")
+
+Color = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,34 @@ class Options:
     max_pixels: int = 250_000_000
     max_metadata_bytes: int = 16 * 1024 * 1024
 
+    def __post_init__(self) -> None:
+        one_of("format", self.format, FORMATS)
+        for name, low, high in (("threshold", 1, 255), ("png_level", 0, 9), ("quality", 1, 100)):
+            value = getattr(self, name)
+            if value is not None:
+                whole("option", name, value, low, high)
+        if not 0.0 <= self.feather <= 1000.0:
+            raise ValueError(f"option `feather` is {self.feather}, but must be from 0 to 1000 pixels")
+        if self.crop is not None:
+            whole("option", "crop", self.crop, 0, 1 << 31)
+        whole("option", "max_pixels", self.max_pixels, 1, 1 << 48)
+        whole("option", "max_metadata_bytes", self.max_metadata_bytes, 0, 1 << 40)
+        if self.background is not None:
+            if len(self.background) != 4:
+                raise ValueError("option `background` must be (red, green, blue, alpha)")
+            for level in self.background:
+                whole("option", "background", level, 0, 255)
+        if self.background is not None and self.background_image is not None:
+            raise ValueError("options `background` and `background_image` exclude each other")
+        opaque = self.background_image is not None or (
+            self.background is not None and self.background[3] == 255
+        )
+        if self.format == "jpeg" and not self.only_mask and not opaque:
+            raise ValueError(
+                "JPEG can't be transparent: give an opaque `background` or a `background_image`, "
+                "or choose png, webp or tiff"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderOptions:
@@ -71,3 +104,90 @@ class FolderOptions:
     fsync: bool = False
     fail_fast: bool = False
     inputs_are: str = "paths"
+
+    def __post_init__(self) -> None:
+        one_of("on_collision", self.on_collision, COLLISIONS)
+        one_of("inputs_are", self.inputs_are, INPUTS)
+
+
+def one_of(name: str, value: object, valid: tuple[str, ...]) -> None:
+    """Raises ValueError that lists the valid words."""
+    if value not in valid:
+        raise ValueError(f"`{name}` is {value!r}, but must be one of: {', '.join(valid)}")
+
+
+def whole(kind: str, name: str, value: object, low: int, high: int) -> None:
+    """Raises unless `value` is an integer from `low` to `high`: TypeError or ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{kind} `{name}` is {value!r}, but must be an integer")
+    if not low <= value <= high:
+        raise ValueError(f"{kind} `{name}` is {value}, but must be from {low} to {high}")
+
+
+def make_options(defaults: Options | None = None, **changes: Any) -> Options:
+    """Options from what people write: colors as text, paths as objects, `crop` as True.
+
+    Args:
+        defaults: what holds where `changes` says nothing.
+        changes: fields of `Options`. `background` may also be text for `parse_color` or
+            (red, green, blue); `background_image` any path; `crop` True (no margin) or False.
+
+    Raises:
+        TypeError: an option of that name doesn't exist, or is of another type.
+        ValueError: a value is out of range, or options contradict each other.
+    """
+    valid = [field.name for field in fields(Options)]
+    for name in changes:
+        if name not in valid:
+            raise TypeError(f"no option `{name}`; there are: {', '.join(valid)}")
+    values = {name: getattr(defaults, name) for name in valid} if defaults is not None else {}
+    # Whoever now asks for one kind of background doesn't want the other kind from the defaults.
+    if changes.get("background") is not None:
+        values["background_image"] = None
+    if changes.get("background_image") is not None:
+        values["background"] = None
+    values |= changes
+    background = values.get("background")
+    if isinstance(background, str):
+        values["background"] = parse_color(background)
+    elif background is not None:
+        levels = tuple(background)
+        values["background"] = (*levels, 255) if len(levels) == 3 else levels
+    if values.get("background_image") is not None:
+        values["background_image"] = os.fspath(values["background_image"])
+    if isinstance(values.get("crop"), bool):
+        values["crop"] = 0 if values["crop"] else None
+    if values.get("format") == "jpg":
+        values["format"] = "jpeg"
+    elif values.get("format") == "tif":
+        values["format"] = "tiff"
+    return Options(**values)
+
+
+def parse_color(text: str) -> Color:
+    """`white`, `#rgb`, `#rrggbb`, `#rrggbbaa` (# is optional), `r,g,b` or `r,g,b,a`, to RGBA.
+
+    Names are those of CSS. Raises ValueError for anything else.
+    """
+    word = text.strip().lower()
+    if word == "transparent":
+        return (0, 0, 0, 0)
+    parts = [part.strip() for part in word.split(",")]
+    if len(parts) in (3, 4) and all(part.isdecimal() and int(part) <= 255 for part in parts):
+        red, green, blue, *alpha = (int(part) for part in parts)
+        return (red, green, blue, alpha[0] if alpha else 255)
+    if re.fullmatch(r"#?([0-9a-f]{3}|[0-9a-f]{6}|[0-9a-f]{8})", word):
+        digits = word.lstrip("#")
+        if len(digits) == 3:
+            digits = "".join(digit * 2 for digit in digits)
+        red, green, blue, *alpha = bytes.fromhex(digits)
+        return (red, green, blue, alpha[0] if alpha else 255)
+    from PIL.ImageColor import getrgb
+
+    try:
+        red, green, blue, *alpha = getrgb(word)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a color: give a CSS name, `#rrggbb`, `r,g,b` or `r,g,b,a`"
+        ) from None
+    return (red, green, blue, alpha[0] if alpha else 255)

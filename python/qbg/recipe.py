@@ -6,10 +6,20 @@ file, or by a guess from the graph.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from qbg.options import one_of, whole
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+FITS = ("squash", "letterbox", "short", "long")
+FILTERS = ("bilinear", "lanczos")
+SCALES = ("full", "maximum")
+ACTIVATIONS = ("none", "sigmoid", "softmax")
+ROUNDINGS = ("truncate", "nearest")
+SIDE_LIMIT = 16384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +59,30 @@ class Recipe:
     min_max: bool = False
     rounding: str = "nearest"
     output_filter: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        one_of("fit", self.fit, FITS)
+        one_of("filter", self.filter, FILTERS)
+        one_of("scale", self.scale, SCALES)
+        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("rounding", self.rounding, ROUNDINGS)
+        one_of("output_filter", self.output_filter, FILTERS)
+        if self.dynamic:
+            whole("recipe field", "side", self.side, 1, SIDE_LIMIT)
+            whole("recipe field", "multiple", self.multiple, 1, SIDE_LIMIT)
+        else:
+            whole("recipe field", "height", self.height, 1, SIDE_LIMIT)
+            whole("recipe field", "width", self.width, 1, SIDE_LIMIT)
+        whole("recipe field", "fill", self.fill, 0, 255)
+        whole("recipe field", "channel", self.channel, 0, 65535)
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) != 3 or not all(math.isfinite(value) for value in values):
+                raise ValueError(f"recipe field `{name}` must be three finite numbers, not {values!r}")
+        if 0 in self.std:
+            raise ValueError("recipe field `std` must not hold a zero")
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the tensor's size depends on the picture."""
+        return self.fit in ("short", "long")

@@ -1,0 +1,44 @@
+"""The Typer application: its commands and what stands above them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qbg.cli import doctor, models, remove
+from qbg.cli.exits import guarded
+
+
+def version(asked: bool) -> None:
+    """`--version`: prints it and ends."""
+    if asked:
+        import qbg
+
+        typer.echo(f"qbg {qbg.__version__}")
+        raise typer.Exit
+
+
+def top(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Removes the background of photos, on the CPU.
+
+    Exit codes: 0 all done, 1 some images failed, 2 wrong usage, 3 model or engine not usable,
+    130 interrupted.
+    """
+
+
+# Without Rich in help and errors: it would take longer to load than all the rest.
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app.callback()(top)
+app.command("remove")(guarded(remove.command))
+app.command("doctor")(guarded(doctor.command))
+models_app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="The models that qbg knows by name."
+)
+models_app.command("list")(guarded(models.list_command))
+models_app.command("info")(guarded(models.info_command))
+app.add_typer(models_app, name="models")

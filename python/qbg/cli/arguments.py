@@ -1,0 +1,81 @@
+"""The options of `qbg remove`, declared once, and their words' meaning. Must not run anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IN... [OUT]", show_default=False, help="Files, folders or `-`; the last of several is OUT."
+    ),
+]
+Output = Annotated[str | None, typer.Option("-o", "--output", metavar="OUT", help="File, folder or `-`.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option("-m", "--model", metavar="MODEL", help="Name (qbg models list) or path of an ONNX file."),
+]
+RecipeFile = Annotated[
+    str | None, typer.Option("--recipe", metavar="FILE", help="TOML file: how to feed the network.")
+]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", metavar="NAME", help="onnxruntime; null and simulated:SECONDS for measuring."),
+]
+OnlyMask = Annotated[bool, typer.Option("--only-mask", help="Write the alpha plane instead of the cut-out.")]
+Threshold = Annotated[
+    int | None,
+    typer.Option(metavar="LEVEL", help="Alpha from this level (1-255) on becomes 255, the rest 0."),
+]
+Invert = Annotated[bool, typer.Option("--invert", help="Keep the background instead of the subject.")]
+Feather = Annotated[float, typer.Option(metavar="PX", help="Soften the edge: sigma in pixels.")]
+PostProcess = Annotated[bool, typer.Option("--post-process", help="Smooth the mask's outline.")]
+Background = Annotated[
+    str | None, typer.Option(metavar="COLOR", help="Behind the subject: name, #rrggbb, r,g,b or r,g,b,a.")
+]
+BackgroundImage = Annotated[str | None, typer.Option(metavar="FILE", help="A picture behind the subject.")]
+NoDecontaminate = Annotated[
+    bool, typer.Option("--no-decontaminate", help="Leave background color in soft edges.")
+]
+KeepHidden = Annotated[bool, typer.Option("--keep-hidden", help="Keep the colors of transparent pixels.")]
+Crop = Annotated[bool, typer.Option("--crop", help="Cut to the subject.")]
+Margin = Annotated[int | None, typer.Option(metavar="PX", help="Pixels around the subject; implies --crop.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help="png, webp, jpeg or tiff; else by OUT's name."),
+]
+PngLevel = Annotated[int | None, typer.Option(metavar="LEVEL", help="0 (stored) to 9 (smallest).")]
+Quality = Annotated[
+    int | None, typer.Option(metavar="N", help="1-100, for webp (default: lossless) and jpeg (default: 90).")
+]
+MaxPixels = Annotated[int | None, typer.Option(metavar="N", help="Refuse larger pictures.")]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Pictures worked on at once; default: one per CPU.")
+]
+Pin = Annotated[str, typer.Option(metavar="WORD", help="Keep workers in place: auto, cpu, node or off.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Redo outputs that are up to date.")]
+Fsync = Annotated[bool, typer.Option("--fsync", help="Make each output durable before it appears.")]
+NoRecursive = Annotated[bool, typer.Option("--no-recursive", help="Only the given folders, none below.")]
+FromFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Read inputs from a file, a path per line; `-`: stdin.")
+]
+Glob = Annotated[bool, typer.Option("--glob", help="Inputs are patterns, such as 'in/**/*.jpg'.")]
+OnCollision = Annotated[
+    str, typer.Option(metavar="WORD", help="When two inputs want one output: fail or rename.")
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be written, and do nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only failures.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also warnings and times by stage.")]
+
+
+def image_options(*, decontaminate: bool, crop: bool, margin: int | None, **values: Any) -> dict[str, Any]:
+    """What `qbg.options.make_options` takes, without what wasn't given."""
+    options = {name: value for name, value in values.items() if value is not None}
+    options["decontaminate"] = decontaminate
+    if crop or margin is not None:
+        options["crop"] = margin or 0
+    return options

@@ -1,0 +1,92 @@
+"""`qbg doctor`: what this machine and this installation are. Must not run a network."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from qbg.cli.exits import DONE, UNUSABLE
+from qbg.errors import QbgError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ModelName = Annotated[str | None, typer.Option("-m", "--model", help="Name or path of the model to look at.")]
+
+
+def command(model: ModelName = None, as_json: Json = False) -> int:
+    """Print what qbg finds: CPU, SIMD level, cores, NUMA, memory, engine, model."""
+    from qbg import _native
+
+    facts: dict[str, Any] = {
+        "qbg": {"version": _native.__version__, "build_profile": _native.BUILD_PROFILE, "python": _python()},
+        "machine": _native.system(),
+        "engines": {"onnxruntime": _onnxruntime()},
+        "model": _model(model),
+    }
+    facts["usable"] = "error" not in facts["model"] and "error" not in facts["engines"]["onnxruntime"]
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, default=str))
+    else:
+        for line in lines(facts):
+            typer.echo(line)
+    return DONE if facts["usable"] else UNUSABLE
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """The facts for people, a line each."""
+    shown: list[str] = []
+    for title in ("qbg", "machine", "model"):
+        shown += [title, *(_line(name, value) for name, value in facts[title].items())]
+    shown.append("onnxruntime")
+    shown += [_line(name, value) for name, value in facts["engines"]["onnxruntime"].items()]
+    return shown
+
+
+def _line(name: str, value: Any) -> str:
+    if value is None:
+        text = "none"
+    elif isinstance(value, bool):
+        text = "yes" if value else "no"
+    elif name.endswith("bytes") and isinstance(value, int):
+        text = f"{value / 2**20:,.1f} MiB"
+    elif isinstance(value, list | tuple):
+        text = ", ".join(str(part) for part in value)
+    else:
+        text = str(value)
+    return f"  {name.replace('_bytes', '').replace('_', ' '):<18}{text}"
+
+
+def _python() -> str:
+    import platform
+
+    return f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}"
+
+
+def _onnxruntime() -> dict[str, Any]:
+    from qbg.engine.onnx import load_onnxruntime
+
+    try:
+        module = load_onnxruntime()
+    except QbgError as error:
+        return {"error": str(error)}
+    return {"version": str(module.__version__), "providers": list(module.get_available_providers())}
+
+
+def _model(name: str | None) -> dict[str, Any]:
+    from pathlib import Path
+
+    from qbg.models import resolve
+
+    try:
+        found = resolve(name)
+    except QbgError as error:
+        return {"error": str(error)}
+    return {
+        "name": found.name,
+        "path": found.network.path,
+        "bytes": Path(found.network.path).stat().st_size,
+        "digest": found.network.digest,
+        "input": found.network.input_shape,
+        "license": found.license,
+    }

@@ -1,0 +1,103 @@
+"""IN and OUT as people write them, to inputs, one output and a format. Must not read pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from qbg.cli.exits import UsageError
+
+SUFFIXES = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where pictures come from and go to.
+
+    Attributes:
+        inputs: paths, patterns, or the one list.
+        inputs_are: as in `qbg.options.FolderOptions`.
+        output: folder, file or `-`; None: beside each input.
+        format: that OUT's name or `--format` asks for; None: the default.
+        stream: whether one picture goes through standard input or output.
+    """
+
+    inputs: list[str]
+    inputs_are: str
+    output: str | None
+    format: str | None
+    stream: bool
+
+    @property
+    def count(self) -> int | None:
+        """How many pictures at most; None where only a walk can tell."""
+        if self.inputs_are != "paths" or any(Path(path).is_dir() for path in self.inputs):
+            return None
+        return len(self.inputs)
+
+
+def read_places(
+    paths: list[str],
+    output: str | None,
+    from_file: str | None,
+    globs: bool,
+    form: str | None,
+    overwrite: bool,
+) -> Places:
+    """Sorts the arguments out as `cp` does: the last of several is OUT, unless -o names it.
+
+    Raises:
+        UsageError: they don't make sense together.
+    """
+    if from_file is not None and globs:
+        raise UsageError("--from-file and --glob exclude each other")
+    if from_file is not None:
+        inputs, kind = [from_file], "list"
+        if len(paths) > 1 or (paths and output is not None):
+            raise UsageError("with --from-file there is only OUT to name")
+        output = paths[0] if paths else output
+    else:
+        inputs, kind = list(paths), "globs" if globs else "paths"
+        if output is None and len(inputs) > 1:
+            output = inputs.pop()
+            _check_last(inputs, output, overwrite)
+    if not inputs:
+        raise UsageError("no input: name files, folders or `-`")
+    stream = kind == "paths" and ("-" in inputs or output == "-")
+    if output == "-" and kind != "paths":
+        raise UsageError("only one picture can go to standard output")
+    if stream:
+        if len(inputs) != 1 or Path(inputs[0]).is_dir():
+            raise UsageError("only one picture can go through standard input and output")
+        output = "-" if output is None else output
+        if output != "-" and (Path(output).is_dir() or output.endswith(os.sep)):
+            raise UsageError("a picture from standard input has no name: OUT must be a file or `-`")
+    return _with_format(inputs, kind, output, form, stream)
+
+
+def _check_last(inputs: list[str], output: str, overwrite: bool) -> None:
+    """A shell's `*.jpg` must not make the last photo the output of the others."""
+    if output == "-" or Path(output).is_dir():
+        return
+    looks_like_file = Path(output).suffix.lower() in SUFFIXES and not output.endswith(os.sep)
+    if len(inputs) > 1 and (looks_like_file or Path(output).exists()):
+        raise UsageError(f"the last of several, `{output}`, would be OUT and must be a folder: use -o OUT")
+    if Path(output).exists() and not overwrite and inputs != [output]:
+        raise UsageError(f"`{output}` exists already: use -o to name it as OUT, or --overwrite")
+
+
+def _with_format(inputs: list[str], kind: str, output: str | None, form: str | None, stream: bool) -> Places:
+    form = {"jpg": "jpeg", "tif": "tiff"}.get(form, form) if form is not None else None
+    one_file = kind == "paths" and len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    if not one_file or output in (None, "-") or Path(output).is_dir() or output.endswith(os.sep):
+        return Places(inputs, kind, output, form, stream)
+    suffix = Path(output).suffix.lower()
+    if suffix in SUFFIXES:
+        if form is not None and form != SUFFIXES[suffix]:
+            raise UsageError(f"--format {form} doesn't fit the name `{output}`")
+        form = SUFFIXES[suffix]
+    elif suffix or stream:
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"`{output}` is no name of a picture that qbg writes ({known})")
+    return Places(inputs, kind, output, form, stream)

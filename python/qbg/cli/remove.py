@@ -1,0 +1,156 @@
+"""`qbg remove`: from arguments to one batch or one streamed picture. Must not know how either works."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import typer
+
+from qbg.cli import arguments as a
+from qbg.cli.exits import DONE, UsageError
+from qbg.cli.places import Places, read_places
+from qbg.options import FolderOptions, Options, make_options
+
+
+def command(
+    paths: a.Paths = None,
+    output: a.Output = None,
+    model: a.ModelName = None,
+    recipe: a.RecipeFile = None,
+    engine: a.EngineName = "onnxruntime",
+    only_mask: a.OnlyMask = False,
+    threshold: a.Threshold = None,
+    invert: a.Invert = False,
+    feather: a.Feather = 0.0,
+    post_process: a.PostProcess = False,
+    background: a.Background = None,
+    background_image: a.BackgroundImage = None,
+    no_decontaminate: a.NoDecontaminate = False,
+    keep_hidden: a.KeepHidden = False,
+    crop: a.Crop = False,
+    margin: a.Margin = None,
+    form: a.Format = None,
+    png_level: a.PngLevel = None,
+    quality: a.Quality = None,
+    max_pixels: a.MaxPixels = None,
+    workers: a.Workers = None,
+    pin: a.Pin = "auto",
+    overwrite: a.Overwrite = False,
+    fsync: a.Fsync = False,
+    no_recursive: a.NoRecursive = False,
+    from_file: a.FromFile = None,
+    glob: a.Glob = False,
+    on_collision: a.OnCollision = "fail",
+    fail_fast: a.FailFast = False,
+    dry_run: a.DryRun = False,
+    as_json: a.Json = False,
+    quiet: a.Quiet = False,
+    verbose: a.Verbose = False,
+) -> int:
+    """Cut subjects out of pictures.
+
+    IN and OUT are files, folders or `-`. Without OUT, photo.jpg gives photo.cutout.png beside it.
+    """
+    places = read_places(paths or [], output, from_file, glob, form, overwrite)
+    try:
+        options = make_options(
+            None,
+            **a.image_options(
+                decontaminate=not no_decontaminate,
+                crop=crop,
+                margin=margin,
+                only_mask=only_mask,
+                threshold=threshold,
+                invert=invert,
+                feather=feather,
+                post_process=post_process,
+                background=background,
+                background_image=background_image,
+                keep_hidden=keep_hidden,
+                format=places.format,
+                png_level=png_level,
+                quality=quality,
+                max_pixels=max_pixels,
+            ),
+        )
+        folder = FolderOptions(
+            recursive=not no_recursive,
+            on_collision=on_collision,
+            overwrite=overwrite,
+            fsync=fsync,
+            fail_fast=fail_fast,
+            inputs_are=places.inputs_are,
+        )
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+    if dry_run:
+        return _dry_run(places, options, folder, as_json)
+    return _run(places, options, folder, (model, recipe, engine, workers, pin), (as_json, quiet, verbose))
+
+
+def _run(
+    places: Places,
+    options: Options,
+    folder: FolderOptions,
+    network: tuple[str | None, str | None, str, int | None, str],
+    talk: tuple[bool, bool, bool],
+) -> int:
+    from dataclasses import asdict
+
+    from qbg.cli.stream import check_stream, run_stream
+    from qbg.cli.work import run_batch
+    from qbg.remover import Remover
+    from qbg.report.console import Console
+
+    model, recipe, engine, workers, pin = network
+    as_json, quiet, verbose = talk
+    console = Console(quiet=quiet, verbose=verbose)
+    if places.stream:
+        check_stream(places, overwrite=folder.overwrite, as_json=as_json)
+    try:
+        remover = Remover(
+            model, recipe=recipe, engine=engine, workers=_workers(workers, places), pin=pin, **asdict(options)
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    with remover:
+        for note in remover.notes:
+            console.say(note)
+        facts = remover.facts
+        console.detail(
+            f"{facts['model']} on {facts['engine']} {facts['precision']}, {remover.workers} workers"
+        )
+        if places.stream:
+            return run_stream(remover, places)
+        summary, code = run_batch(remover.start(list(places.inputs), places.output, folder), console)
+    if as_json:
+        typer.echo(json.dumps(summary.to_json(), indent=2))
+    return code
+
+
+def _workers(asked: int | None, places: Places) -> int | None:
+    """No more than there are pictures: each costs memory and time to start."""
+    if asked is not None or places.count is None:
+        return asked
+    from qbg import _native
+
+    return max(1, min(places.count, int(_native.system()["default_workers"])))
+
+
+def _dry_run(places: Places, options: Options, folder: FolderOptions, as_json: bool) -> int:
+    from qbg import _native
+    from qbg.batch import native_path, native_paths
+    from qbg.summary import printable, readable
+
+    if places.stream:
+        raise UsageError("--dry-run needs files or folders")
+    output = None if places.output is None else native_path(os.fspath(places.output))
+    pairs = _native.plan(native_paths(places.inputs), output, options, folder)
+    if as_json:
+        plan = [{"input": printable(source), "output": printable(target)} for source, target in pairs]
+        typer.echo(json.dumps({"images": len(plan), "plan": plan}, indent=2))
+    else:
+        for source, target in pairs:
+            typer.echo(f"{readable(source)} -> {readable(target)}")
+    return DONE

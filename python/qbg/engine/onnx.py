@@ -1,0 +1,189 @@
+"""ONNX Runtime on the CPU: one shared session per NUMA node, one IO binding per worker.
+
+A worker's binding points at the worker's tensors in Rust's memory, so that a call copies nothing
+and makes no Python object: `infer` is the C method `run_with_iobinding` with its binding. One
+thread per call and no spinning: the workers are the parallelism. A session is made by the first
+worker of its node, on that worker's pinned thread, so that the weights lie in that node's memory.
+Must not know recipes or what stands before and after the network.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+from qbg.errors import EngineError, ModelError, QbgError
+from qbg.network import Network
+
+if TYPE_CHECKING:
+    from qbg._native import Slot
+    from qbg.engine.base import Infer
+
+ERROR_SEVERITY = 3
+"""ONNX Runtime's log level that leaves warnings out: they speak to who made the graph."""
+
+BINDINGS_KEPT = 8
+"""Per worker of a dynamic network: bindings of that many sizes are kept."""
+
+
+class OnnxEngine:
+    """Runs one ONNX file on many workers.
+
+    Args:
+        network: the file and its shapes.
+        threads: intra-op threads of each call. More than 1 only helps when there are fewer images
+            than cores.
+
+    Raises:
+        EngineError: ONNX Runtime isn't installed or doesn't load.
+    """
+
+    def __init__(self, network: Network, *, threads: int = 1) -> None:
+        self._ort = load_onnxruntime()
+        self._network = network
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._sessions: dict[int | None, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return "onnxruntime"
+
+    @property
+    def precision(self) -> str:
+        return self._network.precision
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return self._network.input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        return self._network.output_shape
+
+    def make_worker(self, slot: Slot) -> Infer:
+        """A bound call on the session of the slot's node."""
+        try:
+            session = self._session(slot.node)
+            if slot.dynamic:
+                return _Dynamic(session, self._network, slot)
+            binding = bind(session, self._network, slot, slot.input.shape, slot.output.shape)
+        except QbgError:
+            raise
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime: {first_line(error)}", stage="engine") from error
+        # `session._sess` is the C object: the public wrapper adds a Python frame to each call.
+        # The partial's attribute keeps the tensors' memory alive as long as the call can be made.
+        infer = functools.partial(_c_session(session).run_with_iobinding, binding, None)
+        infer.keep = (session, slot)  # type: ignore[attr-defined]
+        return infer
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "version": str(self._ort.__version__),
+            "providers": list(self._ort.get_available_providers()),
+            "precision": self.precision,
+            "threads_per_worker": self._threads,
+            "sessions": len(self._sessions),
+        }
+
+    def _session(self, node: int | None) -> Any:
+        # One at a time, also across nodes: making a session takes a core and twice its memory.
+        with self._lock:
+            if node not in self._sessions:
+                self._sessions[node] = open_session(self._ort, self._network.path, threads=self._threads)
+            return self._sessions[node]
+
+
+class _Dynamic:
+    """`infer(height, width)` for pictures of many sizes in one worker's memory."""
+
+    def __init__(self, session: Any, network: Network, slot: Slot) -> None:
+        self._session = session
+        self._network = network
+        self._slot = slot
+        self._run = _c_session(session).run_with_iobinding
+        self._bindings: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, height: int, width: int) -> None:
+        binding = self._bindings.get((height, width))
+        if binding is None:
+            if len(self._bindings) >= BINDINGS_KEPT:
+                self._bindings.pop(next(iter(self._bindings)))
+            channels, rows, columns = self._network.output_shape
+            shape_in = (1, 3, height, width)
+            shape_out = (1, channels, rows or height, columns or width)
+            binding = bind(self._session, self._network, self._slot, shape_in, shape_out)
+            self._bindings[(height, width)] = binding
+        self._run(binding, None)
+
+
+def bind(
+    session: Any, network: Network, slot: Slot, shape_in: tuple[int, ...], shape_out: tuple[int, ...]
+) -> Any:
+    """A C binding of the slot's memory to the graph's input and output."""
+    import numpy as np
+
+    binding = session.io_binding()
+    binding.bind_input(network.input_name, "cpu", 0, np.float32, shape_in, slot.input.address)
+    binding.bind_output(network.output_name, "cpu", 0, np.float32, shape_out, slot.output.address)
+    return binding._iobinding
+
+
+def open_session(ort: Any, path: str, *, threads: int = 1, optimize: bool = True) -> Any:
+    """A CPU session that neither spins nor pins: the caller's thread is where it belongs already.
+
+    Raises:
+        ModelError: the file is absent or isn't a graph that ONNX Runtime takes.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = ERROR_SEVERITY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # Its exceptions share no base class of their own.
+        raise ModelError(
+            f"ONNX Runtime can't load it: {first_line(error)}",
+            stage="model",
+            path=path,
+            hint="the file may be incomplete or of a newer format; get it again",
+        ) from error
+
+
+def load_onnxruntime() -> Any:
+    """The module.
+
+    Raises:
+        EngineError: it isn't installed or doesn't load.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError(
+            f"ONNX Runtime doesn't load: {first_line(error)}",
+            stage="engine",
+            hint="pip install onnxruntime",
+        ) from error
+    # Before a session exists: otherwise each one warns about CPUs that a container hides.
+    onnxruntime.set_default_logger_severity(ERROR_SEVERITY)
+    return onnxruntime
+
+
+def first_line(error: BaseException) -> str:
+    """An exception's first line, without the prefix that ONNX Runtime puts before it."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0]
+    return line.split(" : ", 3)[-1] if line.startswith("[ONNXRuntimeError]") else line
+
+
+def _c_session(session: Any) -> Any:
+    return session._sess

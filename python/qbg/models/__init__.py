@@ -1,0 +1,120 @@
+"""From a model's name or path to what runs it: file, digest, graph facts and recipe.
+
+Must not know who runs it. ONNX Runtime is loaded only for a file that isn't the built-in one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from qbg.errors import ModelNotFoundError
+from qbg.models.files import digest, find
+from qbg.models.recipe_file import read_recipe
+from qbg.models.registry import DEFAULT, MODELS, Model
+from qbg.network import Network
+from qbg.recipe import Recipe
+
+__all__ = ["DEFAULT", "MODELS", "Model", "Resolved", "read_recipe", "resolve"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A model that can be run.
+
+    Attributes:
+        name: registry name, or the path as it was given.
+        recipe: how to feed and read it.
+        network: the file's facts, sizes filled in.
+        license: of the weights; None where unknown.
+        notes: lines that the user should see, as about a guessed recipe or an unknown checksum.
+    """
+
+    name: str
+    recipe: Recipe
+    network: Network
+    license: str | None
+    notes: tuple[str, ...]
+
+
+def resolve(
+    name: str | os.PathLike[str] | None = None, recipe: Recipe | str | os.PathLike[str] | None = None
+) -> Resolved:
+    """Finds a model.
+
+    Args:
+        name: a name of `MODELS` or the path of an ONNX file. None: the built-in model.
+        recipe: a recipe, or the path of a TOML file, instead of the registry's or the guessed one.
+
+    Raises:
+        ModelNotFoundError: no such file or name.
+        ModelError: the file can't be loaded, isn't a network that qbg can run, or contradicts the recipe.
+        EngineError: ONNX Runtime, which opens unknown graphs, isn't there.
+    """
+    text = DEFAULT if name is None else os.fspath(name)
+    model = MODELS.get(text)
+    if model is None and not _looks_like_a_file(text):
+        raise ModelNotFoundError(
+            "no such model",
+            stage="model",
+            path=text,
+            hint=f"known models are: {', '.join(MODELS)}; or give the path of an .onnx file",
+        )
+    path = find(model) if model is not None else Path(text)
+    sha256 = digest(path)
+    if isinstance(recipe, Recipe) or recipe is None:
+        given = recipe
+    else:
+        given = read_recipe(recipe, base=model.recipe if model else None)
+    if model is not None and given is None and _known_graph(model, sha256):
+        return Resolved(
+            name=model.name,
+            recipe=model.recipe,
+            network=_network(model, path, sha256),
+            license=model.license,
+            notes=(),
+        )
+    return _inspected(text, model, path, sha256, given)
+
+
+def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: Recipe | None) -> Resolved:
+    from qbg.models.graph import fit, guess, inspect
+
+    notes: list[str] = []
+    if model is not None and model.sha256 is not None and model.sha256 != sha256:
+        notes.append(f"{path} is not the known file of `{model.name}`: its SHA-256 is {sha256}")
+    network = inspect(path, sha256)
+    recipe = given
+    if recipe is None and model is not None:
+        recipe = model.recipe
+    if recipe is None:
+        recipe, line = guess(network)
+        notes.append(line)
+    return Resolved(
+        name=text,
+        recipe=recipe,
+        network=fit(network, recipe),
+        license=model.license if model is not None else None,
+        notes=tuple(notes),
+    )
+
+
+def _known_graph(model: Model, sha256: str) -> bool:
+    return model.sha256 == sha256 and model.input_name is not None and model.output_name is not None
+
+
+def _network(model: Model, path: Path, sha256: str) -> Network:
+    size = (model.recipe.height, model.recipe.width)
+    return Network(
+        path=str(path),
+        digest=sha256,
+        input_name=model.input_name or "",
+        input_shape=(1, 3, *size),
+        output_name=model.output_name or "",
+        output_shape=(1, *size),
+    )
+
+
+def _looks_like_a_file(text: str) -> bool:
+    return text.lower().endswith(".onnx") or os.sep in text or Path(text).is_file()
