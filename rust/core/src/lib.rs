@@ -9,18 +9,24 @@
 //! types of [`image`] and never name each other or the pool. Nothing here knows Python, prints,
 //! or holds global state.
 
-pub mod encode;
-pub mod decode;
-pub mod error;
-pub mod image;
-pub mod meter;
-pub mod pool;
+pub mod backdrop;
+pub mod batch;
 pub mod composite;
+pub mod crew;
+pub mod decode;
+pub mod encode;
 pub mod error;
 pub mod image;
-pub mod mask;
 pub mod mapped;
+pub mod mask;
+pub mod meter;
+pub mod pipeline;
+pub mod pool;
+pub mod preprocess;
 pub mod recipe;
+pub mod resample;
 pub mod simd;
-pub mod topology;
 pub mod sink;
+pub mod slot;
+pub mod source;
+pub mod topology;

@@ -1,0 +1,138 @@
+//! The kernels against float64, every level against the definition, and hostile numbers.
+
+use super::*;
+use crate::recipe::Filter;
+use crate::resample::testing::levels;
+
+const fn size(width: usize, height: usize) -> Size {
+    Size { width, height }
+}
+
+fn whole(tensor: Size) -> Geometry {
+    Geometry { tensor, content: Rect { x: 0, y: 0, size: tensor } }
+}
+
+fn output(activation: Activation, min_max: bool, rounding: Rounding) -> Output {
+    Output { channel: 0, activation, min_max, rounding, filter: Filter::Lanczos }
+}
+
+/// Alpha at the map's own size.
+fn alpha(level: Level, logits: &[f32], output: &Output) -> Vec<u8> {
+    let map = size(logits.len(), 1);
+    let mut alpha = Vec::new();
+    let mut masker = Masker::new(level);
+    masker.run(logits, 1, map, &whole(map), output, map, &mut alpha).unwrap();
+    alpha
+}
+
+fn ramp(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i as f32 * 37.7) % 24.0 - 12.0).collect()
+}
+
+#[test]
+fn sigmoid_is_within_1e_6_of_float64() {
+    let mut values: Vec<f32> = (-200_000..200_000).map(|i| i as f32 * 5e-4).collect();
+    let inputs = values.clone();
+    scalar::sigmoid(&mut values);
+    for (x, got) in inputs.iter().zip(values) {
+        let want = 1.0 / (1.0 + (-f64::from(*x)).exp());
+        assert!((f64::from(got) - want).abs() <= 1e-6, "{x}: {got} {want}");
+    }
+}
+
+#[test]
+fn every_level_equals_the_definition_bit_for_bit() {
+    for level in levels() {
+        for count in (1..70).chain([127, 255, 1009]) {
+            let logits = ramp(count);
+            for activation in [Activation::None, Activation::Sigmoid] {
+                for rounding in [Rounding::Truncate, Rounding::Nearest] {
+                    for min_max in [false, true] {
+                        let output = output(activation, min_max, rounding);
+                        let got = alpha(level, &logits, &output);
+                        let want = alpha(Level::SCALAR, &logits, &output);
+                        assert_eq!(got, want, "{} {count} {output:?}", level.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn min_max_and_rounding_follow_the_formula_in_float32() {
+    let logits = [0.25f32, 0.5, 0.75, 0.4, 0.31];
+    let truncated = alpha(Level::detect(), &logits, &output(Activation::None, true, Rounding::Truncate));
+    let nearest = alpha(Level::detect(), &logits, &output(Activation::None, true, Rounding::Nearest));
+    for (i, &p) in logits.iter().enumerate() {
+        let stretched = (p - 0.25) / 0.5 * 255.0;
+        assert_eq!(truncated[i], stretched as u8);
+        assert_eq!(nearest[i], (stretched + 0.5) as u8);
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_background_and_nothing_breaks() {
+    let logits = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, 1.0];
+    for level in levels() {
+        let none = alpha(level, &logits, &output(Activation::None, false, Rounding::Nearest));
+        assert_eq!(none, [0, 255, 0, 0, 255]);
+        let sigmoid = alpha(level, &logits, &output(Activation::Sigmoid, false, Rounding::Nearest));
+        assert_eq!(sigmoid, [0, 255, 0, 128, 186]);
+        let stretched = alpha(level, &logits, &output(Activation::Sigmoid, true, Rounding::Nearest));
+        assert_eq!(stretched[..3], [0, 255, 0]);
+    }
+}
+
+#[test]
+fn a_constant_map_is_not_stretched() {
+    for value in [0.0, 0.3, 1.0, 7.0] {
+        let got = alpha(Level::detect(), &[value; 9], &output(Activation::None, true, Rounding::Nearest));
+        assert_eq!(got, [(value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8; 9]);
+    }
+}
+
+#[test]
+fn softmax_takes_its_channel_against_the_others() {
+    let logits = [1.0f32, 90.0, -2.0, /* second channel */ 3.0, -90.0, -2.0];
+    let mut output = output(Activation::Softmax, false, Rounding::Nearest);
+    for (channel, want) in [(0, [30, 255, 128]), (1, [225, 0, 128])] {
+        output.channel = channel;
+        let mut alpha = Vec::new();
+        let mut masker = Masker::new(Level::detect());
+        let map = size(3, 1);
+        masker.run(&logits, 2, map, &whole(map), &output, map, &mut alpha).unwrap();
+        assert_eq!(alpha, want);
+    }
+}
+
+#[test]
+fn only_the_letterboxed_part_is_shown_and_stretched() {
+    // A 4x4 map of an 8x8 tensor whose rows 2..6 show the picture: map rows 1 and 2.
+    let geometry =
+        Geometry { tensor: size(8, 8), content: Rect { x: 0, y: 2, size: size(8, 4) } };
+    let mut logits = vec![100.0f32; 16];
+    logits[4..8].fill(0.25);
+    logits[8..12].fill(0.75);
+    let output = output(Activation::None, true, Rounding::Nearest);
+    let mut alpha = Vec::new();
+    let mut masker = Masker::new(Level::detect());
+    masker.run(&logits, 1, size(4, 4), &geometry, &output, size(4, 2), &mut alpha).unwrap();
+    assert_eq!(alpha, [0, 0, 0, 0, 255, 255, 255, 255]);
+}
+
+#[test]
+fn outputs_of_another_shape_are_refused() {
+    let map = size(2, 2);
+    let mut masker = Masker::new(Level::SCALAR);
+    let mut run = |logits: &[f32], channels, map, channel| {
+        let mut output = output(Activation::None, false, Rounding::Nearest);
+        output.channel = channel;
+        masker.run(logits, channels, map, &whole(size(2, 2)), &output, size(4, 4), &mut Vec::new())
+    };
+    assert!(run(&[0.0; 4], 1, map, 0).is_ok());
+    assert!(run(&[0.0; 5], 1, map, 0).is_err());
+    assert!(run(&[0.0; 4], 1, map, 1).is_err());
+    assert!(run(&[], 0, map, 0).is_err());
+    assert!(run(&[], 1, size(0, 0), 0).is_err());
+}

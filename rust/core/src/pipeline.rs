@@ -1,0 +1,438 @@
+//! The way of one image, on one thread: map, decode, preprocess, infer, mask, composite, encode,
+//! write. This is the only file that names all stages, and it names them in this order.
+//!
+//! A `Pipeline` belongs to one worker. It owns the worker's tensors and every scratch buffer, so
+//! a warm one allocates nothing of its own. It must not know threads, queues, or who calls it;
+//! the network is behind [`Infer`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::backdrop::{Backdrop, Picture};
+use crate::composite::{self, Compositor};
+use crate::decode::{self, Decoder};
+use crate::encode::{self, Encoder};
+use crate::error::{Error, Kind, Stage};
+use crate::image::{Density, Pixels, Raster, Size};
+use crate::mapped::{self, Mapped};
+use crate::mask::Masker;
+use crate::mask::refine::{self, Refiner};
+use crate::meter::{Stages, Stopwatch};
+use crate::preprocess::{self, Preprocessor};
+use crate::recipe::{Geometry, Recipe};
+use crate::resample::Resampler;
+use crate::simd::Level;
+use crate::sink::{self, Existing, Sink};
+use crate::slot::{Slot, Tensor};
+use crate::source::Job;
+
+/// The network, bound to one worker's slot.
+pub trait Infer: Send {
+    /// Runs it on the input tensor, which is filled as (1, 3, `tensor.height`, `tensor.width`).
+    /// The error is the engine's own text.
+    fn infer(&mut self, tensor: Size) -> Result<(), String>;
+}
+
+/// What lies behind the subject.
+#[derive(Clone, Debug, Default)]
+pub enum Background {
+    /// Nothing: the cut-out is transparent.
+    #[default]
+    None,
+    /// Red, green, blue, alpha.
+    Color([u8; 4]),
+    /// A picture, cover-fitted.
+    Picture(Arc<Picture>),
+}
+
+/// Everything a caller can ask for, for one image.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Caps, checked before anything is allocated.
+    pub limits: decode::Limits,
+    /// What is done to alpha after the recipe.
+    pub refine: refine::Options,
+    /// How colors and alpha meet.
+    pub composite: composite::Options,
+    /// What lies behind.
+    pub background: Background,
+    /// The output's format.
+    pub encode: encode::Options,
+}
+
+/// Options of writing files.
+#[derive(Clone, Debug, Default)]
+pub struct FileOptions {
+    /// Redo outputs that are up to date.
+    pub overwrite: bool,
+    /// Make each output durable before it is renamed.
+    pub fsync: bool,
+    /// Tag of model and options, written into every output.
+    pub digest: String,
+}
+
+/// The network's output shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputShape {
+    /// Channels.
+    pub channels: usize,
+    /// Height and width; None when they are the input tensor's.
+    pub size: Option<Size>,
+}
+
+/// One image, however it comes.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A file.
+    Path(&'a Path),
+    /// A file's bytes.
+    Bytes(&'a [u8]),
+    /// Interleaved 8-bit pixels.
+    Pixels {
+        /// Width and height.
+        size: Size,
+        /// 3 (RGB) or 4 (RGB and straight alpha).
+        channels: usize,
+        /// `size.pixels() * channels` bytes.
+        data: &'a [u8],
+    },
+}
+
+impl<'a> Input<'a> {
+    fn path(&self) -> Option<&'a Path> {
+        match self {
+            Input::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// What was seen on the way of one image.
+#[derive(Clone, Copy, Debug)]
+pub struct Trace {
+    /// The stage that was begun last.
+    pub stage: Stage,
+    /// Nanoseconds per stage.
+    pub stages: Stages,
+    /// Pixels of the input.
+    pub pixels: u64,
+    /// Bytes of the input file.
+    pub bytes_in: u64,
+    /// Bytes of the output file.
+    pub bytes_out: u64,
+    /// The input is an animation; only its first frame was used.
+    pub animated: bool,
+    /// The input's color profile is unusable and was ignored.
+    pub broken_profile: bool,
+    /// Why an existing output was redone.
+    pub redone: Option<&'static str>,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            stage: Stage::Discover,
+            stages: Stages::default(),
+            pixels: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            animated: false,
+            broken_profile: false,
+            redone: None,
+        }
+    }
+}
+
+impl Trace {
+    /// Things worth a line that are no failure.
+    pub fn notes(&self) -> impl Iterator<Item = &'static str> {
+        let animated = self.animated.then_some("animation: only the first frame was used");
+        let profile = self.broken_profile.then_some("unusable color profile: ignored");
+        [animated, profile, self.redone].into_iter().flatten()
+    }
+
+    /// Runs one stage, books its time, and adds stage and path to what it may report.
+    fn step<T>(
+        &mut self,
+        stage: Stage,
+        path: Option<&Path>,
+        work: impl FnOnce() -> Result<T, Kind>,
+    ) -> Result<T, Error> {
+        self.stage = stage;
+        let mut stopwatch = Stopwatch::start();
+        let result = work();
+        stopwatch.lap(stage, &mut self.stages);
+        result.map_err(|kind| kind.at(stage, path))
+    }
+}
+
+/// How one file ended.
+#[derive(Debug)]
+pub enum Status {
+    /// The output is written.
+    Done,
+    /// The output was up to date.
+    Skipped,
+    /// Nothing was written.
+    Failed(Box<Error>),
+}
+
+/// One worker's stages, tensors and scratch.
+pub struct Pipeline {
+    front: Front,
+    encoder: Encoder,
+    encoded: Vec<u8>,
+    sink: Sink,
+}
+
+/// Everything up to the raster, apart from the encoder so that both can be borrowed.
+struct Front {
+    recipe: Recipe,
+    shape: OutputShape,
+    slot: Slot,
+    infer: Box<dyn Infer>,
+    file: Vec<u8>,
+    decoder: Decoder,
+    image: decode::Image,
+    preprocessor: Preprocessor,
+    masker: Masker,
+    refiner: Refiner,
+    alpha: Vec<u8>,
+    backdrop: Backdrop,
+    resampler: Resampler,
+    compositor: Compositor,
+}
+
+impl Pipeline {
+    /// A slot that fits the recipe and the network's output.
+    pub fn slot(recipe: &Recipe, shape: OutputShape) -> Result<Slot, Kind> {
+        let largest = preprocess::largest(&recipe.input);
+        let floats = |size: Size, channels: usize| {
+            size.width.saturating_mul(size.height).saturating_mul(channels)
+        };
+        Ok(Slot {
+            input: Tensor::new(floats(largest, 3))?,
+            output: Tensor::new(floats(shape.size.unwrap_or(largest), shape.channels))?,
+        })
+    }
+
+    /// A pipeline whose network is bound to `slot`, which [`Pipeline::slot`] made for the same
+    /// recipe and shape.
+    pub fn new(
+        level: Level,
+        recipe: Recipe,
+        shape: OutputShape,
+        slot: Slot,
+        infer: Box<dyn Infer>,
+    ) -> Self {
+        let front = Front {
+            recipe,
+            shape,
+            slot,
+            infer,
+            file: Vec::new(),
+            decoder: Decoder::new(),
+            image: decode::Image::default(),
+            preprocessor: Preprocessor::new(level),
+            masker: Masker::new(level),
+            refiner: Refiner::new(),
+            alpha: Vec::new(),
+            backdrop: Backdrop::default(),
+            resampler: Resampler::new(level),
+            compositor: Compositor::new(level),
+        };
+        Self { front, encoder: Encoder::new(), encoded: Vec::new(), sink: Sink::new() }
+    }
+
+    /// File to file. Nothing is written unless all of it succeeds.
+    pub fn file(
+        &mut self,
+        job: &Job,
+        options: &Options,
+        files: &FileOptions,
+        trace: &mut Trace,
+    ) -> Status {
+        if !files.overwrite {
+            match sink::existing(&job.input, &job.output, &files.digest) {
+                Existing::UpToDate => return Status::Skipped,
+                Existing::Stale(reason) => trace.redone = Some(reason),
+                Existing::None => {}
+            }
+        }
+        match self.write(job, options, files, trace) {
+            Ok(()) => Status::Done,
+            Err(error) => Status::Failed(Box::new(error)),
+        }
+    }
+
+    fn write(
+        &mut self,
+        job: &Job,
+        options: &Options,
+        files: &FileOptions,
+        trace: &mut Trace,
+    ) -> Result<(), Error> {
+        self.encoded(Input::Path(&job.input), options, &files.digest, trace)?;
+        let Self { sink, encoded, .. } = self;
+        trace.step(Stage::Write, Some(&job.output), || {
+            sink.write(&job.input, &job.output, encoded, files.fsync)
+        })
+    }
+
+    /// One image to a file's bytes, tagged with `digest` unless that is empty.
+    pub fn encoded(
+        &mut self,
+        input: Input<'_>,
+        options: &Options,
+        digest: &str,
+        trace: &mut Trace,
+    ) -> Result<&[u8], Error> {
+        let Self { front, encoder, encoded, .. } = self;
+        let (raster, icc, density) = front.raster(input, options, trace)?;
+        let meta = encode::Meta { icc, density, digest };
+        trace.step(Stage::Encode, input.path(), || {
+            encoder.run(raster, &meta, &options.encode, encoded)
+        })?;
+        trace.bytes_out = encoded.len() as u64;
+        Ok(encoded)
+    }
+
+    /// One image to the pixels of its cut-out, and the profile that they are in.
+    pub fn raster(
+        &mut self,
+        input: Input<'_>,
+        options: &Options,
+        trace: &mut Trace,
+    ) -> Result<(Raster<'_>, Option<&[u8]>), Error> {
+        let (raster, icc, _) = self.front.raster(input, options, trace)?;
+        Ok((raster, icc))
+    }
+}
+
+impl Front {
+    fn raster(
+        &mut self,
+        input: Input<'_>,
+        options: &Options,
+        trace: &mut Trace,
+    ) -> Result<(Raster<'_>, Option<&[u8]>, Option<Density>), Error> {
+        let path = input.path();
+        self.load(input, options, trace)?;
+        let geometry = self.preprocess(path, trace)?;
+        self.infer(path, geometry, trace)?;
+        self.mask(path, geometry, options, trace)?;
+        self.composite(path, options, trace)
+    }
+
+    /// Map and decode.
+    fn load(
+        &mut self,
+        input: Input<'_>,
+        options: &Options,
+        trace: &mut Trace,
+    ) -> Result<(), Error> {
+        let Self { file, decoder, image, .. } = self;
+        let limits = &options.limits;
+        match input {
+            Input::Path(path) => {
+                let at = Some(path);
+                let mapped = trace.step(Stage::Map, at, || Mapped::open(path, file, mapped::Options::default()))?;
+                trace.bytes_in = mapped.bytes().len() as u64;
+                let decoded =
+                    trace.step(Stage::Decode, at, || decoder.decode(mapped.bytes(), limits, image));
+                // A file that shrank explains whatever the decoder made of it.
+                trace.step(Stage::Map, at, || mapped.check())?;
+                decoded?;
+            }
+            Input::Bytes(bytes) => {
+                trace.bytes_in = bytes.len() as u64;
+                trace.step(Stage::Decode, None, || decoder.decode(bytes, limits, image))?;
+            }
+            Input::Pixels { size, channels, data } => {
+                trace.step(Stage::Decode, None, || {
+                    image.set_pixels(size, channels, data, limits)
+                })?;
+            }
+        }
+        trace.pixels = image.size.pixels() as u64;
+        trace.animated = image.animated;
+        Ok(())
+    }
+
+    fn preprocess(&mut self, path: Option<&Path>, trace: &mut Trace) -> Result<Geometry, Error> {
+        let Self { recipe, slot, decoder, image, preprocessor, .. } = self;
+        let result = trace.step(Stage::Preprocess, path, || {
+            let rgb = Pixels::new(image.size, &image.rgb)?;
+            let wanted = preprocess::geometry(&recipe.input, image.size).tensor;
+            let tensor = slot.input.get_mut(wanted.pixels() * 3).ok_or_else(|| too_large(wanted))?;
+            let mut broken = false;
+            let mut to_srgb = |rows: &mut [u8]| broken |= !decoder.to_srgb(&image.icc, rows);
+            let convert: Option<&mut dyn FnMut(&mut [u8])> =
+                if image.icc.is_empty() { None } else { Some(&mut to_srgb) };
+            let geometry = preprocessor.run(rgb, &recipe.input, convert, tensor)?;
+            Ok((geometry, broken))
+        });
+        let (geometry, broken) = result?;
+        trace.broken_profile |= broken;
+        Ok(geometry)
+    }
+
+    fn infer(
+        &mut self,
+        path: Option<&Path>,
+        geometry: Geometry,
+        trace: &mut Trace,
+    ) -> Result<(), Error> {
+        trace.step(Stage::Infer, path, || {
+            self.infer.infer(geometry.tensor).map_err(|message| Kind::Infer { message })
+        })
+    }
+
+    fn mask(
+        &mut self,
+        path: Option<&Path>,
+        geometry: Geometry,
+        options: &Options,
+        trace: &mut Trace,
+    ) -> Result<(), Error> {
+        let Self { recipe, shape, slot, image, masker, refiner, alpha, .. } = self;
+        trace.step(Stage::Mask, path, || {
+            let size = shape.size.unwrap_or(geometry.tensor);
+            let logits = slot.output.get(size.pixels() * shape.channels);
+            let logits = logits.ok_or_else(|| too_large(size))?;
+            masker.run(logits, shape.channels, size, &geometry, &recipe.output, image.size, alpha)?;
+            refiner.run(alpha, image.size, &options.refine)
+        })
+    }
+
+    fn composite(
+        &mut self,
+        path: Option<&Path>,
+        options: &Options,
+        trace: &mut Trace,
+    ) -> Result<(Raster<'_>, Option<&[u8]>, Option<Density>), Error> {
+        let Self { image, alpha, backdrop, resampler, compositor, .. } = self;
+        let raster = trace.step(Stage::Composite, path, || {
+            let rgb = Pixels::new(image.size, &image.rgb)?;
+            let own_alpha = match image.alpha.is_empty() {
+                true => None,
+                false => Some(Pixels::new(image.size, &image.alpha)?),
+            };
+            let background = match &options.background {
+                Background::None => composite::Background::None,
+                Background::Color(rgba) => composite::Background::Color(*rgba),
+                Background::Picture(picture) => {
+                    composite::Background::Image(backdrop.fit(picture, image.size, resampler)?)
+                }
+            };
+            compositor.run(rgb, alpha, own_alpha, background, &options.composite)
+        })?;
+        let icc = (!image.icc.is_empty()).then_some(image.icc.as_slice());
+        Ok((raster, icc, image.density))
+    }
+}
+
+fn too_large(size: Size) -> Kind {
+    let message = format!("a {}x{} tensor does not fit the slot", size.width, size.height);
+    Kind::Tensor { message }
+}

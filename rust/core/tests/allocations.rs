@@ -1,0 +1,182 @@
+//! Proves that a warm pipeline allocates nothing of its own.
+//!
+//! The allocations of decoding and encoding are other people's code: they are counted apart, by
+//! running the same decoder and encoder alone on the same image, and printed. Whatever the whole
+//! way of an image allocates beyond them is ours, and must be nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use qbg_core::decode::{Decoder, Image};
+use qbg_core::encode::{self, Encoder, Meta};
+use qbg_core::image::{Pixels, Raster, Size};
+use qbg_core::pipeline::{
+    FileOptions, Infer, Options, OutputShape, Pipeline, Status, Trace,
+};
+use qbg_core::recipe::{
+    Activation, Filter, Fit, Input, Output, Recipe, Rounding, Scale,
+};
+use qbg_core::simd::Level;
+use qbg_core::source::Job;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    // A thread that is ending has no counter any more.
+    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above, and the pointer came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn counted(work: impl FnOnce()) -> usize {
+    COUNT.set(0);
+    work();
+    COUNT.get()
+}
+
+/// A network that does nothing: the output tensor keeps the ellipse that the test put there.
+struct Still;
+
+impl Infer for Still {
+    fn infer(&mut self, _tensor: Size) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+const SIDE: usize = 64;
+
+fn recipe(scale: Scale) -> Recipe {
+    Recipe {
+        input: Input {
+            fit: Fit::Squash { size: Size { width: SIDE, height: SIDE } },
+            filter: Filter::Lanczos,
+            scale,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+        },
+        output: Output {
+            channel: 0,
+            activation: Activation::Sigmoid,
+            min_max: true,
+            rounding: Rounding::Truncate,
+            filter: Filter::Lanczos,
+        },
+    }
+}
+
+fn pipeline(scale: Scale) -> Pipeline {
+    let shape =
+        OutputShape { channels: 1, size: Some(Size { width: SIDE, height: SIDE }) };
+    let mut slot = Pipeline::slot(&recipe(scale), shape).unwrap();
+    for (index, value) in slot.output.get_mut(SIDE * SIDE).unwrap().iter_mut().enumerate() {
+        let (x, y) = ((index % SIDE) as f32 - 32.0, (index / SIDE) as f32 - 32.0);
+        *value = 6.0 - (x * x + y * y) / 60.0;
+    }
+    Pipeline::new(Level::detect(), recipe(scale), shape, slot, Box::new(Still))
+}
+
+/// Pictures of two sizes, in every format that has an encoder here.
+fn inputs(folder: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for (name, format) in [
+        ("a.png", encode::Format::Png),
+        ("b.jpg", encode::Format::Jpeg),
+        ("c.webp", encode::Format::Webp),
+        ("d.tiff", encode::Format::Tiff),
+    ] {
+        for (width, height) in [(160, 120), (97, 131)] {
+            let size = Size { width, height };
+            let rgb: Vec<u8> = (0..size.pixels() * 3).map(|i| (i * 7 % 251) as u8).collect();
+            let raster = Raster::Rgb(Pixels::new(size, &rgb).unwrap());
+            let options = encode::Options { format, ..encode::Options::default() };
+            let mut out = Vec::new();
+            let mut encoder = Encoder::new(Level::detect());
+            encoder.run(raster, &Meta::default(), &options, &mut out).unwrap();
+            let path = folder.join(format!("{width}-{name}"));
+            std::fs::write(&path, out).unwrap();
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+#[test]
+fn a_warm_pipeline_allocates_nothing_of_its_own() {
+    let folder = std::env::temp_dir().join(format!("qbg-warm-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let paths = inputs(&folder);
+    let files = FileOptions { overwrite: true, fsync: false, digest: "qbg1:00ff".to_owned() };
+    let options = Options::default();
+    for scale in [Scale::Full, Scale::Maximum] {
+        let mut pipeline = pipeline(scale);
+        let mut jobs: Vec<Job> = Vec::new();
+        for path in &paths {
+            let output = folder.join("out").join(path.file_name().unwrap()).with_extension("png");
+            jobs.push(Job { id: jobs.len() as u64, input: path.clone(), output });
+        }
+        let mut run = |job: &Job| {
+            let mut trace = Trace::default();
+            let status = pipeline.file(job, &options, &files, &mut trace);
+            assert!(matches!(status, Status::Done), "{status:?}");
+        };
+        for _ in 0..2 {
+            jobs.iter().for_each(&mut run);
+        }
+        for job in &jobs {
+            let whole = counted(|| run(job));
+            let (decoding, encoding) = codecs_alone(job);
+            println!("{}: decoder {decoding}, encoder {encoding}", job.input.display());
+            assert_eq!(whole, decoding + encoding, "{}", job.input.display());
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Allocations of a warm decoder on the input, and of a warm encoder on the output's pixels.
+fn codecs_alone(job: &Job) -> (usize, usize) {
+    let options = Options::default();
+    let (bytes, written) = (std::fs::read(&job.input).unwrap(), std::fs::read(&job.output).unwrap());
+    let (mut decoder, mut image) = (Decoder::new(), Image::default());
+    let mut decode = || decoder.decode(&bytes, &options.limits, &mut image).unwrap();
+    decode();
+    let decoding = counted(&mut decode);
+
+    let (mut decoder, mut image) = (Decoder::new(), Image::default());
+    decoder.decode(&written, &options.limits, &mut image).unwrap();
+    let pixels = image.rgb.chunks(3).zip(&image.alpha);
+    let rgba: Vec<u8> =
+        pixels.flat_map(|(rgb, &alpha)| [rgb[0], rgb[1], rgb[2], alpha]).collect();
+    let raster = Raster::Rgba(Pixels::new(image.size, &rgba).unwrap());
+    let meta = Meta { digest: "qbg1:00ff", ..Meta::default() };
+    let mut encoder = Encoder::new(Level::detect());
+    let mut out = Vec::new();
+    let mut encode = || encoder.run(raster, &meta, &options.encode, &mut out).unwrap();
+    encode();
+    (decoding, counted(&mut encode))
+}

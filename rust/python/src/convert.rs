@@ -1,0 +1,186 @@
+//! What crosses the boundary at the start of a call, read once: options, recipes, pixels, paths.
+//!
+//! Python's records (`qbg.options`, `qbg.recipe`) are read by attribute; an unknown word is a
+//! ValueError that lists the valid ones. Pixels come as immutable `bytes`, so nothing that a
+//! caller can write to is read without the GIL.
+
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use qbg_core::image::Size;
+use qbg_core::pipeline::{Background, FileOptions, Options};
+use qbg_core::recipe::{Activation, Filter, Fit, Input, Output, Recipe, Rounding, Scale};
+use qbg_core::simd::Level;
+use qbg_core::{composite, decode, encode, mask, source, topology};
+
+/// (height, width, channels, bytes): the form in which Python hands over pixels.
+pub type PixelTuple<'py> = (usize, usize, usize, Bound<'py, PyBytes>);
+
+fn attr<'a, 'py, T>(object: &'a Bound<'py, PyAny>, name: &str) -> PyResult<T>
+where
+    T: for<'b> FromPyObject<'b, 'py>,
+    for<'b> <T as FromPyObject<'b, 'py>>::Error: Into<PyErr>,
+{
+    let value = object.getattr(name)?;
+    value.extract::<T>().map_err(|error| {
+        let error: PyErr = error.into();
+        PyTypeError::new_err(format!("`{name}`: {error}"))
+    })
+}
+
+/// The value that `word` stands for.
+fn choose<T: Copy>(what: &str, word: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    choices.iter().find(|(name, _)| *name == word).map(|&(_, value)| value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        PyValueError::new_err(format!("unknown {what} `{word}`: use {}", names.join(", ")))
+    })
+}
+
+/// A resampling filter by name.
+pub fn filter(word: &str) -> PyResult<Filter> {
+    choose("filter", word, &[("bilinear", Filter::Bilinear), ("lanczos", Filter::Lanczos)])
+}
+
+/// A SIMD level by name, `auto` for the best one.
+pub fn level(word: &str) -> PyResult<Level> {
+    Level::named(word).map_err(PyValueError::new_err)
+}
+
+/// How workers are tied to CPUs, by name.
+pub fn pin(word: &str) -> PyResult<topology::Pin> {
+    use topology::Pin;
+    let pins = [("auto", Pin::Auto), ("cpu", Pin::Cpu), ("node", Pin::Node), ("off", Pin::Off)];
+    choose("pin", word, &pins)
+}
+
+/// A `qbg.recipe.Recipe`.
+pub fn recipe(object: &Bound<'_, PyAny>) -> PyResult<Recipe> {
+    let fit: String = attr(object, "fit")?;
+    let size = Size { width: attr(object, "width")?, height: attr(object, "height")? };
+    let side: usize = attr(object, "side")?;
+    let multiple: usize = attr(object, "multiple")?;
+    let fits = [
+        ("squash", Fit::Squash { size }),
+        ("letterbox", Fit::Letterbox { size, fill: attr(object, "fill")? }),
+        ("short", Fit::ShortSide { side, multiple }),
+        ("long", Fit::LongSide { side, multiple }),
+    ];
+    let fit = choose("fit", &fit, &fits)?;
+    let sides = match fit {
+        Fit::Squash { size } | Fit::Letterbox { size, .. } => [size.width, size.height],
+        Fit::ShortSide { side, multiple } | Fit::LongSide { side, multiple } => [side, multiple],
+    };
+    if sides.iter().any(|&side| side == 0 || side > 16_384) {
+        return Err(PyValueError::new_err("a recipe's sizes must be between 1 and 16384"));
+    }
+    let std: [f32; 3] = attr(object, "std")?;
+    let mean: [f32; 3] = attr(object, "mean")?;
+    if std.iter().chain(&mean).any(|x| !x.is_finite()) || std.contains(&0.0) {
+        return Err(PyValueError::new_err("a recipe's mean and std must be finite, std not 0"));
+    }
+    let scales = [("full", Scale::Full), ("maximum", Scale::Maximum)];
+    let activations = [
+        ("none", Activation::None),
+        ("sigmoid", Activation::Sigmoid),
+        ("softmax", Activation::Softmax),
+    ];
+    let roundings = [("truncate", Rounding::Truncate), ("nearest", Rounding::Nearest)];
+    let word = |name: &str| attr::<String>(object, name);
+    Ok(Recipe {
+        input: Input {
+            fit,
+            filter: filter(&word("filter")?)?,
+            scale: choose("scale", &word("scale")?, &scales)?,
+            mean,
+            std,
+        },
+        output: Output {
+            channel: attr(object, "channel")?,
+            activation: choose("activation", &word("activation")?, &activations)?,
+            min_max: attr(object, "min_max")?,
+            rounding: choose("rounding", &word("rounding")?, &roundings)?,
+            filter: filter(&word("output_filter")?)?,
+        },
+    })
+}
+
+/// A `qbg.options.Options`. Its `background_image` is not read here: see [`background_image`].
+pub fn options(object: &Bound<'_, PyAny>) -> PyResult<Options> {
+    let format: String = attr(object, "format")?;
+    let format = encode::Format::from_name(&format).ok_or_else(|| {
+        PyValueError::new_err(format!("unknown format `{format}`: use png, webp, jpeg, tiff"))
+    })?;
+    let background: Option<(u8, u8, u8, u8)> = attr(object, "background")?;
+    Ok(Options {
+        limits: decode::Limits {
+            max_pixels: attr(object, "max_pixels")?,
+            max_metadata_bytes: attr(object, "max_metadata_bytes")?,
+        },
+        refine: mask::refine::Options {
+            threshold: attr(object, "threshold")?,
+            invert: attr(object, "invert")?,
+            feather_px: attr(object, "feather")?,
+            post_process: attr(object, "post_process")?,
+        },
+        composite: composite::Options {
+            keep_hidden: attr(object, "keep_hidden")?,
+            decontaminate: attr(object, "decontaminate")?,
+            only_mask: attr(object, "only_mask")?,
+            crop: attr(object, "crop")?,
+        },
+        background: match background {
+            Some((r, g, b, a)) => Background::Color([r, g, b, a]),
+            None => Background::None,
+        },
+        encode: encode::Options {
+            format,
+            png_level: attr(object, "png_level")?,
+            quality: attr(object, "quality")?,
+        },
+    })
+}
+
+/// The path of the background picture, if there is one.
+pub fn background_image(object: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
+    attr(object, "background_image")
+}
+
+/// The writing half of a `qbg.options.FolderOptions`.
+pub fn file_options(folder: &Bound<'_, PyAny>, digest: String) -> PyResult<FileOptions> {
+    Ok(FileOptions {
+        overwrite: attr(folder, "overwrite")?,
+        fsync: attr(folder, "fsync")?,
+        digest,
+    })
+}
+
+/// Whether the first failure stops the batch.
+pub fn fail_fast(folder: &Bound<'_, PyAny>) -> PyResult<bool> {
+    attr(folder, "fail_fast")
+}
+
+/// A path given as text (with Python's surrogates for undecodable bytes) or as bytes.
+pub fn path(object: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    match object.cast::<PyBytes>() {
+        Ok(bytes) => path_from_bytes(bytes.as_bytes()),
+        Err(_) => Ok(object.extract()?),
+    }
+}
+
+#[cfg(unix)]
+fn path_from_bytes(bytes: &[u8]) -> PyResult<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path_from_bytes(bytes: &[u8]) -> PyResult<PathBuf> {
+    Ok(PathBuf::from(std::str::from_utf8(bytes)?))
+}
+
+/// A path as Python text, undecodable bytes as surrogates.
+pub fn path_text<'py>(py: Python<'py>, path: &std::path::Path) -> PyResult<Bound<'py, PyString>> {
+    Ok(path.as_os_str().into_pyobject(py)?)
+}

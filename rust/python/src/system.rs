@@ -1,0 +1,48 @@
+//! What `qbg doctor` prints of the machine.
+
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use qbg_core::meter;
+use qbg_core::simd::Level;
+use qbg_core::topology::{Topology, affinity};
+
+/// The machine as qbg sees it.
+#[pyfunction]
+#[pyo3(signature = (root = "/"))]
+pub fn system<'py>(py: Python<'py>, root: &str) -> PyResult<Bound<'py, PyDict>> {
+    let root = Path::new(root);
+    let topology = match root == Path::new("/") {
+        true => Topology::here(),
+        false => Topology::read(root, affinity().as_deref()),
+    };
+    let dict = PyDict::new(py);
+    dict.set_item("cpu", cpu_name(root))?;
+    dict.set_item("cpus_online", topology.online)?;
+    dict.set_item("cpus_allowed", topology.cpus.iter().map(|cpu| cpu.id).collect::<Vec<_>>())?;
+    dict.set_item("quota_cpus", topology.quota_cpus)?;
+    dict.set_item("cores", topology.cores())?;
+    dict.set_item("nodes", topology.nodes())?;
+    dict.set_item("numa", topology.numa)?;
+    dict.set_item("memory_bytes", topology.memory_bytes)?;
+    dict.set_item("memory_limit_bytes", topology.memory_limit_bytes)?;
+    dict.set_item("simd", Level::detect().name())?;
+    let levels: Vec<_> = Level::available().iter().map(|level| level.name()).collect();
+    dict.set_item("simd_levels", levels)?;
+    dict.set_item("default_workers", topology.workers())?;
+    Ok(dict)
+}
+
+/// The processor's own name; None where the system doesn't tell.
+fn cpu_name(root: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(root.join("proc/cpuinfo")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+}
+
+/// High-water mark of resident memory.
+#[pyfunction]
+pub fn peak_rss_bytes() -> u64 {
+    meter::peak_rss_bytes().unwrap_or(0)
+}
