@@ -14,3 +14,4 @@ pub mod error;
 pub mod image;
 pub mod recipe;
 pub mod simd;
+pub mod sink;
