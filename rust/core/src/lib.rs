@@ -14,3 +14,4 @@ pub mod image;
 pub mod mapped;
 pub mod recipe;
 pub mod simd;
+pub mod source;
