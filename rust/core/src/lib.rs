@@ -30,3 +30,4 @@ pub mod sink;
 pub mod slot;
 pub mod source;
 pub mod topology;
+pub mod source;

@@ -102,7 +102,7 @@ impl Row {
         let end = self.end.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
         let after = self.version.load(Ordering::Relaxed);
-        let steady = before == after && before % 2 == 0;
+        let steady = before == after && before.is_multiple_of(2);
         (steady && start <= address && address < end).then_some(end)
     }
 }
@@ -138,10 +138,10 @@ impl Region {
         if !*INSTALLED.get_or_init(install) || !armed() || is_remote(file) {
             return None;
         }
+        #[allow(clippy::disallowed_methods)] // this is the one place
         // SAFETY: a mapping needs bytes that don't change. Shrinking is made harmless by the row
         // claimed below, before the bytes are handed out; what another process's writes mean is
         // argued in the head of `mapped.rs`.
-        #[allow(clippy::disallowed_methods)] // this is the one place
         let map = unsafe { memmap2::MmapOptions::new().len(len).map_copy_read_only(file) }.ok()?;
         // Advice only: a kernel that refuses it reads ahead as it always does.
         let _ = map.advise(memmap2::Advice::Sequential);
