@@ -78,7 +78,7 @@ impl Topology {
             (Some(online), Some(mask)) => {
                 let both: BTreeSet<usize> =
                     mask.iter().copied().filter(|cpu| online.contains(cpu)).collect();
-                // A mask and a list that have nothing in common: the mask is what the scheduler obeys.
+                // With nothing in common, the mask is what the scheduler obeys.
                 if both.is_empty() { mask.iter().copied().collect() } else { both }
             }
             (Some(online), None) => online.clone(),

@@ -63,7 +63,8 @@
 //! what a worker has hoarded stays open to all: the feed is asked only once nothing is pending, so
 //! each batch is spread to the last job before the next is pulled. A worker that stalls loses its
 //! whole deque. Hence also the bound on memory: at most `batch` jobs exist that nobody has begun.
-//! Deques are first in, first out, so that jobs are begun roughly in the feed's order.
+//! Deques are first in, first out, so that jobs are begun roughly in the feed's order. Nothing is
+//! allocated per job but the injector's blocks, one for every 63 jobs (crossbeam's doing).
 //!
 //! A feed whose next job may depend on an earlier record must be run with a batch of 1: then the
 //! feeder comes back with each job, and no job waits for the one after it.
@@ -123,8 +124,9 @@ pub trait Work: Send + Sync + 'static {
     /// Why a seat could not be made.
     type Error: Send + 'static;
 
-    /// Called on the worker's thread, pinned by then, around its whole life; must call `body` once. For
-    /// things that must live as long as the thread, such as an interpreter's thread state.
+    /// Called on the worker's thread, pinned by then, around its whole life; must call `body`
+    /// once. For things that must live as long as the thread, such as an interpreter's thread
+    /// state.
     fn enter(&self, place: &Placement, body: &mut dyn FnMut()) {
         let _ = place;
         body();

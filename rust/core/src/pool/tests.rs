@@ -528,6 +528,31 @@ fn a_refused_pin_is_counted_and_not_fatal() {
 }
 
 #[test]
+fn handles_may_go_to_other_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Run<Script>>();
+    shared::<Control>();
+}
+
+/// A worker that comes to a run that was stopped already makes no seat.
+#[test]
+fn a_stopped_run_makes_no_more_seats() {
+    let (open, door) = mpsc::channel::<()>();
+    let door = Mutex::new(door);
+    let mut script = Script::new(|_, _, _| ());
+    let built = Arc::clone(&script.built);
+    script.enter = Box::new(move |_, body| {
+        let _ = door.lock().unwrap().recv();
+        body();
+    });
+    let run = start(script, jobs(9), options(3));
+    run.control().cancel();
+    drop(open);
+    let report = run.join(&mut Vec::new());
+    assert_eq!((built.load(Ordering::Relaxed), sum(&report).jobs), (0, 0));
+}
+
+#[test]
 fn victims_begin_with_the_next_number_on_the_own_node() {
     use super::steal::Victims;
     let nodes = [Some(0), Some(1), Some(0), Some(1), Some(0), None];

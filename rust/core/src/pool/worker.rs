@@ -123,6 +123,10 @@ pub(super) fn run<W: Work>(shared: &Shared<W>, index: usize, deque: Deque<W::Job
 }
 
 fn serve<W: Work>(shared: &Shared<W>, index: usize, deque: &Deque<W::Job>) {
+    // A seat may be dear (a network's callable), and who was stopped already needs none.
+    if shared.board.gate.stopped() {
+        return;
+    }
     let Some(mut seat) = build(shared, index) else { return };
     let nodes: Vec<_> = shared.places.iter().map(|place| place.node).collect();
     let victims = Victims::new(index, &nodes);
@@ -148,6 +152,9 @@ fn serve<W: Work>(shared: &Shared<W>, index: usize, deque: &Deque<W::Job>) {
             tally.panics.add(1);
             // A second panic, while the broken seat is dropped, is the same failure.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(seat)));
+            if stopped() {
+                return;
+            }
             match build(shared, index) {
                 Some(fresh) => seat = fresh,
                 None => return,
