@@ -22,6 +22,8 @@
 //! Left out: 12 bits, arithmetic coding, lossless and hierarchical variants (refused by name), a
 //! height given after the scan (DNL), gain maps and other pictures after the first.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod entropy;
 mod frame;
 mod idct;
@@ -324,5 +326,115 @@ impl<'a> Iterator for Segments<'a> {
             Some(data)
         })();
         Some(data.map(|data| (marker, data)).ok_or(truncated(FORMAT)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::entropy::Block;
+    use super::*;
+
+    fn numbers(mut seed: u64) -> impl FnMut() -> u64 {
+        move || {
+            seed ^= seed >> 12;
+            seed ^= seed << 25;
+            seed ^= seed >> 27;
+            seed.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32
+        }
+    }
+
+    /// The definition of the inverse transform, in floating point.
+    fn float_inverse(block: &Block, by: &[u16; 64]) -> Vec<f64> {
+        let basis = |n: usize, k: usize| {
+            let scale = if k == 0 { 0.125f64.sqrt() } else { 0.5 };
+            scale * ((2 * n + 1) as f64 * k as f64 * std::f64::consts::PI / 16.0).cos()
+        };
+        let value = |x: usize, y: usize| -> f64 {
+            (0..64)
+                .map(|i| f64::from(block[i]) * f64::from(by[i]) * basis(x, i % 8) * basis(y, i / 8))
+                .sum()
+        };
+        (0..64).map(|i| (value(i % 8, i / 8) + 128.0).clamp(0.0, 255.0)).collect()
+    }
+
+    #[test]
+    fn the_transform_is_near_the_definition_and_equal_at_each_level() {
+        let mut next = numbers(5);
+        for round in 0..2000 {
+            let mut block: Block = [0; 64];
+            let mut by = [1u16; 64];
+            for i in 0..1 + next() as usize % 64 {
+                let range = if round % 3 == 0 { 2048 } else { 64 };
+                block[(next() as usize * (i + 1)) % 64] =
+                    (next() % range) as i16 - range as i16 / 2;
+                by[i] = 1 + (next() % 3) as u16;
+            }
+            let mut seen = Vec::new();
+            for level in Level::available() {
+                // Rows are 11 apart; what lies between them must stay.
+                let mut to = [7u8; 7 * 11 + 8];
+                idct::inverse(level, &block, &by, &mut to, 11);
+                assert!((0..to.len()).all(|i| i % 11 < 8 || to[i] == 7), "{}", level.name());
+                seen.push(to);
+            }
+            assert!(seen.iter().all(|to| *to == seen[0]), "round {round}");
+            for (i, wanted) in float_inverse(&block, &by).iter().enumerate() {
+                let level = f64::from(seen[0][i / 8 * 11 + i % 8]);
+                assert!((level - wanted).abs() < 1.01, "round {round}: {level} for {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_color_is_equal_at_each_level() {
+        let plane: Vec<u8> = (0..=255).collect();
+        for cb in 0..=255u8 {
+            for cr in 0..=255u8 {
+                let (cbs, crs) = ([cb; 256], [cr; 256]);
+                let wanted: Vec<u8> = plane.iter().flat_map(|&y| rows::pixel(y, cb, cr)).collect();
+                for level in Level::available() {
+                    let mut to = [0; 3 * 256];
+                    rows::color_row(level, &plane, &cbs, &crs, &mut to);
+                    assert!(to[..] == wanted[..], "{} at {cb}, {cr}", level.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_color_transform_is_near_the_definition() {
+        let mut next = numbers(9);
+        for _ in 0..10_000 {
+            let [y, cb, cr] = [next() as u8, next() as u8, next() as u8];
+            let (fy, b, r) = (f64::from(y), f64::from(cb) - 128.0, f64::from(cr) - 128.0);
+            let wanted = [fy + 1.402 * r, fy - 0.344_136 * b - 0.714_136 * r, fy + 1.772 * b];
+            for (seen, wanted) in rows::pixel(y, cb, cr).iter().zip(wanted) {
+                assert!((f64::from(*seen) - wanted.clamp(0.0, 255.0)).abs() <= 0.51);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_every_width_are_equal_at_each_level() {
+        let mut next = numbers(3);
+        for width in 1..=131usize {
+            let bytes: Vec<u8> = (0..2 * width).map(|_| next() as u8).collect();
+            for (x, y) in [(1, 2), (2, 1), (2, 2), (4, 1), (4, 2)] {
+                let smooth_x = x == 2 && width > 2;
+                let factors =
+                    rows::Factors { x, y, smooth_x, smooth_y: y == 2 && (x == 1 || smooth_x) };
+                let plane = Plane { samples: &bytes, stride: width, width, height: 2, factors };
+                for row in 0..2 * y {
+                    let made: Vec<Vec<u8>> = Level::available()
+                        .into_iter()
+                        .map(|level| {
+                            let mut to = vec![0; x * width];
+                            plane.full_row(level, row, &mut to).to_vec()
+                        })
+                        .collect();
+                    assert!(made.iter().all(|m| *m == made[0]), "{width} {x}x{y} row {row}");
+                }
+            }
+        }
     }
 }

@@ -84,6 +84,9 @@ struct Member {
     ac: usize,
 }
 
+/// DC and AC table of a member, where there are any.
+type TablePair<'t> = (Option<&'t Table>, Option<&'t Table>);
+
 struct Scan {
     members: Vec<Member>,
     band: Band,
@@ -335,7 +338,7 @@ impl<'a> Frame<'a> {
         scan: &Scan,
         needs_dc: bool,
         needs_ac: bool,
-    ) -> Result<Vec<(Option<&Table>, Option<&Table>)>, Kind> {
+    ) -> Result<Vec<TablePair<'_>>, Kind> {
         let of = |member: &Member| {
             let dc = self.tables.dc[member.dc].as_deref();
             let ac = self.tables.ac[member.ac].as_deref();
