@@ -4,16 +4,17 @@
 //! programs make of the same file, and one level of noise in a photo moves 1.2 % of a mask's
 //! pixels. Measured on 300 street photos (4:2:0) against libjpeg-turbo 3.2 as in Pillow 13:
 //!
-//! | decoder                      | equal photos | greatest difference | samples that differ |
-//! |------------------------------|--------------|---------------------|---------------------|
-//! | this one                     | 300          | 0                   | 0                   |
-//! | mozjpeg-sys 2.2 (without nasm) | 300        | 0                   | 0                   |
-//! | jpeg-decoder 0.3             | 0            | 4                   | 5.8 %               |
-//! | zune-jpeg 0.5                | 0            | 14                  | 9.4 %               |
+//! | decoder                        | equal photos | greatest difference | samples differ | time |
+//! |--------------------------------|--------------|---------------------|----------------|------|
+//! | this one (AVX2)                | 300          | 0                   | 0              | 1    |
+//! | zune-jpeg 0.5                  | 0            | 14                  | 9.4 %          | 1.1  |
+//! | jpeg-decoder 0.3               | 0            | 4                   | 5.8 %          | 1.9  |
+//! | mozjpeg-sys 2.2 (without nasm) | 300          | 0                   | 0              | 2.4  |
 //!
+//! (Times on one core of an AMD EPYC with AVX2, medians of interleaved runs on a busy machine.)
 //! zune-jpeg rounds differently in the transform, between the two directions of upsampling and
 //! in the color transform, and on pictures narrower than a block it smooths where libjpeg
-//! repeats (up to 39 levels). mozjpeg-sys is C and, without an assembler, half as fast as zune.
+//! repeats (up to 39 levels). mozjpeg-sys is C, and slow without an assembler.
 //!
 //! Here the segments before the first scan are walked, so that sizes and variants are judged
 //! before anything is allocated, and so that the color model is decided by libjpeg's rules (JFIF
@@ -373,7 +374,12 @@ mod tests {
             for level in Level::available() {
                 // Rows are 11 apart; what lies between them must stay.
                 let mut to = [7u8; 7 * 11 + 8];
-                idct::inverse(level, &block, &by, &mut to, 11);
+                idct::inverse(level, &block, false, &by, &mut to, 11);
+                if block[1..].iter().all(|&c| c == 0) {
+                    let mut flat = [7u8; 7 * 11 + 8];
+                    idct::inverse(level, &block, true, &by, &mut flat, 11);
+                    assert_eq!(flat, to);
+                }
                 assert!((0..to.len()).all(|i| i % 11 < 8 || to[i] == 7), "{}", level.name());
                 seen.push(to);
             }

@@ -296,12 +296,13 @@ impl<'a> Frame<'a> {
                     let Some(by) = &self.tables.latched[member.component] else { continue };
                     for (y, x) in (0..v).flat_map(|y| (0..h).map(move |x| (y, x))) {
                         let mut block: Block = [0; 64];
+                        let mut flat = true;
                         if let (Some(dc), Some(ac), false) = (dc, ac, spoiled) {
                             let last = &mut last[member.component];
-                            entropy::sequential(&mut bits, dc, ac, last, &mut block);
+                            flat = entropy::sequential(&mut bits, dc, ac, last, &mut block);
                         }
                         let to = 8 * ((mcu_y * v + y) * stride + mcu_x * h + x);
-                        idct::inverse(self.level, &block, by, &mut samples[to..], stride);
+                        idct::inverse(self.level, &block, flat, by, &mut samples[to..], stride);
                     }
                 }
             }
@@ -437,7 +438,8 @@ impl<'a> Frame<'a> {
                     let block = memory.blocks[i][y * c.padded_wide + x].as_flattened();
                     let Ok(block) = <&Block>::try_from(block) else { continue };
                     let to = &mut memory.samples[i][8 * (y * stride + x)..];
-                    idct::inverse(self.level, block, by, to, stride);
+                    let flat = block[1..].iter().all(|&c| c == 0);
+                    idct::inverse(self.level, block, flat, by, to, stride);
                 }
             }
             let last_row = mcu_y + 1 == self.mcus_high;

@@ -20,10 +20,18 @@ type Lanes = [i32; 8];
 
 const BITS: u32 = 13;
 
-/// Transforms `block` into eight rows of `to`, `stride` apart, at its beginning.
+/// Transforms `block` into eight rows of `to`, `stride` apart, at its beginning. `flat` says that
+/// the block has no AC coefficients.
 #[inline]
-pub(super) fn inverse(level: Level, block: &Block, by: &Quantizers, to: &mut [u8], stride: usize) {
-    if block[1..].iter().all(|&c| c == 0) {
+pub(super) fn inverse(
+    level: Level,
+    block: &Block,
+    flat: bool,
+    by: &Quantizers,
+    to: &mut [u8],
+    stride: usize,
+) {
+    if flat {
         // The general way gives just this; flat blocks are frequent.
         let dc = i32::from(block[0]).wrapping_mul(by[0].into());
         let value = (((dc << 2).wrapping_add(16) >> 5) + 128).clamp(0, 255) as u8;
