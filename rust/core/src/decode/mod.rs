@@ -97,8 +97,7 @@ impl Image {
 
     fn clear(&mut self, format: &'static str) {
         self.size = Size { width: 0, height: 0 };
-        self.rgb.clear();
-        self.alpha.clear();
+        // The planes keep their length: growing again would fill them with zeros first.
         self.icc.clear();
         self.density = None;
         self.format = format;

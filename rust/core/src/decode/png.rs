@@ -39,6 +39,10 @@ pub(super) fn decode(
     let height = u32::from_be_bytes([h0, h1, h2, h3]);
     let size = admit(FORMAT, width.into(), height.into(), limits)?;
 
+    // Deflate packs at most 1032 to 1, and a pixel is at least a bit.
+    if size.pixels() / 8 / 1032 > bytes.len() {
+        return Err(truncated(FORMAT));
+    }
     let mut found = Found { space: Space::Rgb, orientation: 1 };
     metadata(bytes, limits, &mut found, out)?;
 

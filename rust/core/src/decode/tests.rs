@@ -293,6 +293,26 @@ fn header_bombs_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn a_file_too_short_for_its_header_is_refused_before_anything_is_allocated() {
+    // 15000x15000 is within the limit, but can't be in a file of a kilobyte.
+    for (format, mut bytes) in bombs() {
+        let side = 15_000u32.to_be_bytes();
+        match format {
+            "PNG" => bytes[16..24].copy_from_slice(&[side, side].concat()),
+            "JPEG" => {
+                let at = bytes.windows(2).position(|w| w == [0xFF, 0xC0]).unwrap();
+                bytes[at + 5..at + 9].copy_from_slice(&[side[2], side[3], side[2], side[3]]);
+            }
+            _ => continue,
+        }
+        let mut image = Image::default();
+        let error = Decoder::default().decode(&bytes, &Limits::default(), &mut image).unwrap_err();
+        assert!(matches!(error, Kind::Truncated { .. }), "{format}: {error}");
+        assert_eq!(image.rgb.capacity(), 0, "{format}");
+    }
+}
+
+#[test]
 fn the_limit_is_inclusive() {
     let bytes = file("png-rgb.png");
     let mut image = Image::default();

@@ -244,7 +244,7 @@ fn dc_difference(bits: &mut Bits, table: &Table) -> i32 {
     }
 }
 
-/// A whole block of a sequential scan; `block` is zero before.
+/// A whole block of a sequential scan; `block` is zero before. Says whether it is flat: no AC.
 #[inline(always)]
 pub(super) fn sequential(
     bits: &mut Bits,
@@ -252,15 +252,17 @@ pub(super) fn sequential(
     ac: &Table,
     last: &mut i32,
     block: &mut Block,
-) {
+) -> bool {
     *last = last.wrapping_add(dc_difference(bits, dc));
     block[0] = *last as i16;
+    let mut flat = true;
     let mut k = 1;
     while k < 64 {
         bits.fill();
         let (value, run, length) = ac.fast[(bits.buffer >> (64 - LOOK)) as usize];
         if length != 0 {
             bits.drop(length.into());
+            flat = false;
             k += usize::from(run);
             block[usize::from(ZIGZAG[k])] = value;
             k += 1;
@@ -275,10 +277,12 @@ pub(super) fn sequential(
             k += 16;
             continue;
         }
+        flat = false;
         k += run;
         block[usize::from(ZIGZAG[k])] = bits.signed(size) as i16;
         k += 1;
     }
+    flat
 }
 
 /// The part of the coefficients that a progressive scan carries.

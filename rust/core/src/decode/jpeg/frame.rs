@@ -84,6 +84,9 @@ struct Member {
     ac: usize,
 }
 
+/// DC and AC table of a member, where there are any.
+type TablePair<'t> = (Option<&'t Table>, Option<&'t Table>);
+
 struct Scan {
     members: Vec<Member>,
     band: Band,
@@ -293,12 +296,13 @@ impl<'a> Frame<'a> {
                     let Some(by) = &self.tables.latched[member.component] else { continue };
                     for (y, x) in (0..v).flat_map(|y| (0..h).map(move |x| (y, x))) {
                         let mut block: Block = [0; 64];
+                        let mut flat = true;
                         if let (Some(dc), Some(ac), false) = (dc, ac, spoiled) {
                             let last = &mut last[member.component];
-                            entropy::sequential(&mut bits, dc, ac, last, &mut block);
+                            flat = entropy::sequential(&mut bits, dc, ac, last, &mut block);
                         }
                         let to = 8 * ((mcu_y * v + y) * stride + mcu_x * h + x);
-                        idct::inverse(self.level, &block, by, &mut samples[to..], stride);
+                        idct::inverse(self.level, &block, flat, by, &mut samples[to..], stride);
                     }
                 }
             }
@@ -335,7 +339,7 @@ impl<'a> Frame<'a> {
         scan: &Scan,
         needs_dc: bool,
         needs_ac: bool,
-    ) -> Result<Vec<(Option<&Table>, Option<&Table>)>, Kind> {
+    ) -> Result<Vec<TablePair<'_>>, Kind> {
         let of = |member: &Member| {
             let dc = self.tables.dc[member.dc].as_deref();
             let ac = self.tables.ac[member.ac].as_deref();
@@ -434,7 +438,8 @@ impl<'a> Frame<'a> {
                     let block = memory.blocks[i][y * c.padded_wide + x].as_flattened();
                     let Ok(block) = <&Block>::try_from(block) else { continue };
                     let to = &mut memory.samples[i][8 * (y * stride + x)..];
-                    idct::inverse(self.level, block, by, to, stride);
+                    let flat = block[1..].iter().all(|&c| c == 0);
+                    idct::inverse(self.level, block, flat, by, to, stride);
                 }
             }
             let last_row = mcu_y + 1 == self.mcus_high;

@@ -5,8 +5,8 @@
 //! eight rows:    b[8] = 1-D transform of a, rounded off, + 128, clamped to 0..255
 //! ```
 //! The 1-D transform is that of Loeffler, Ligtenberg and Moschytz (1989) with 11 multiplications
-//! and 13-bit constants. Each line below works on eight columns (or rows) at once; the compiler
-//! makes vectors of it, wider ones in the AVX2 instance of the same body.
+//! and 13-bit constants. Each line below works on eight columns (or rows) at once. This is the
+//! definition; `avx2` holds the same for wide registers.
 //! Departure from libjpeg's C code: values far outside the range are clamped, as its SIMD code
 //! does, where its table look-up wraps.
 
@@ -20,10 +20,18 @@ type Lanes = [i32; 8];
 
 const BITS: u32 = 13;
 
-/// Transforms `block` into eight rows of `to`, `stride` apart, at its beginning.
+/// Transforms `block` into eight rows of `to`, `stride` apart, at its beginning. `flat` says that
+/// the block has no AC coefficients.
 #[inline]
-pub(super) fn inverse(level: Level, block: &Block, by: &Quantizers, to: &mut [u8], stride: usize) {
-    if block[1..].iter().all(|&c| c == 0) {
+pub(super) fn inverse(
+    level: Level,
+    block: &Block,
+    flat: bool,
+    by: &Quantizers,
+    to: &mut [u8],
+    stride: usize,
+) {
+    if flat {
         // The general way gives just this; flat blocks are frequent.
         let dc = i32::from(block[0]).wrapping_mul(by[0].into());
         let value = (((dc << 2).wrapping_add(16) >> 5) + 128).clamp(0, 255) as u8;
@@ -36,19 +44,12 @@ pub(super) fn inverse(level: Level, block: &Block, by: &Quantizers, to: &mut [u8
         #[cfg(target_arch = "x86_64")]
         Dispatch::Avx2 | Dispatch::Avx512 => {
             // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
-            unsafe { inverse_avx2(block, by, to, stride) }
+            unsafe { super::avx2::inverse(block, by, to, stride) }
         }
         _ => body(block, by, to, stride),
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn inverse_avx2(block: &Block, by: &Quantizers, to: &mut [u8], stride: usize) {
-    body(block, by, to, stride);
-}
-
-#[inline(always)]
 fn body(block: &Block, by: &Quantizers, to: &mut [u8], stride: usize) {
     let mut rows = [[0i32; 8]; 8];
     for (y, row) in rows.iter_mut().enumerate() {

@@ -51,37 +51,52 @@ impl<'a> Plane<'a> {
             true => self.row(near_y.saturating_sub(1)),
             false => near,
         };
-        match (smooth_x, smooth_y) {
-            (true, true) => vectored(level, || smooth_both(near, far, to)),
-            (true, false) => vectored(level, || smooth_across(near, to)),
-            (false, true) => vectored(level, || smooth_down(near, far, below, to)),
-            (false, false) => {
-                for (part, &v) in to.chunks_mut(x).zip(near) {
-                    part.fill(v);
-                }
+        let way = match (smooth_x, smooth_y) {
+            (true, true) => Way::Both,
+            (true, false) => Way::Across,
+            (false, true) => Way::Down { below },
+            (false, false) => Way::Repeat { times: x },
+        };
+        match level.dispatch() {
+            #[cfg(target_arch = "x86_64")]
+            Dispatch::Avx2 | Dispatch::Avx512 => {
+                // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
+                unsafe { upsample_avx2(way, near, far, to) }
             }
+            _ => upsample(way, near, far, to),
         }
         to
     }
 }
 
-/// Runs `body` compiled for the level.
+/// What makes a full row of two rows of a component.
+#[derive(Clone, Copy)]
+enum Way {
+    Both,
+    Across,
+    Down { below: bool },
+    Repeat { times: usize },
+}
+
 #[inline(always)]
-fn vectored(level: Level, body: impl FnOnce()) {
-    match level.dispatch() {
-        #[cfg(target_arch = "x86_64")]
-        Dispatch::Avx2 | Dispatch::Avx512 => {
-            // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
-            unsafe { with_avx2(body) }
+fn upsample(way: Way, near: &[u8], far: &[u8], to: &mut [u8]) {
+    match way {
+        Way::Both => smooth_both(near, far, to),
+        Way::Across => smooth_across(near, to),
+        Way::Down { below } => smooth_down(near, far, below, to),
+        Way::Repeat { times } => {
+            for (part, &v) in to.chunks_mut(times).zip(near) {
+                part.fill(v);
+            }
         }
-        _ => body(),
     }
 }
 
+/// The same loops, made into wider vectors by the compiler.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn with_avx2(body: impl FnOnce()) {
-    body();
+fn upsample_avx2(way: Way, near: &[u8], far: &[u8], to: &mut [u8]) {
+    upsample(way, near, far, to);
 }
 
 /// Two by two: 9/16, 3/16, 3/16, 1/16. `near` has at least three samples.
@@ -129,30 +144,17 @@ fn smooth_down(near: &[u8], far: &[u8], below: bool, to: &mut [u8]) {
 pub(super) fn color_row(level: Level, y: &[u8], cb: &[u8], cr: &[u8], to: &mut [u8]) {
     let n = to.len() / 3;
     let (y, cb, cr) = (&y[..n], &cb[..n], &cr[..n]);
-    vectored(level, || color_body(y, cb, cr, to));
-}
-
-#[inline(always)]
-fn color_body(y: &[u8], cb: &[u8], cr: &[u8], to: &mut [u8]) {
-    const STEP: usize = 32;
-    let whole = y.len() / STEP * STEP;
-    let parts = y.as_chunks::<STEP>().0.iter().zip(cb.as_chunks::<STEP>().0);
-    let parts = parts.zip(cr.as_chunks::<STEP>().0).zip(to.as_chunks_mut::<{ 3 * STEP }>().0);
-    for (((y, cb), cr), to) in parts {
-        // Planes first, which is plain vector work; then the three-way interleaving.
-        let mut planes = [[0u8; STEP]; 3];
-        for i in 0..STEP {
-            let [r, g, b] = pixel(y[i], cb[i], cr[i]);
-            planes[0][i] = r;
-            planes[1][i] = g;
-            planes[2][i] = b;
+    let done = match level.dispatch() {
+        #[cfg(target_arch = "x86_64")]
+        Dispatch::Avx2 | Dispatch::Avx512 => {
+            // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
+            unsafe { super::avx2::color_row(y, cb, cr, to) }
         }
-        for (i, pixel) in to.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            *pixel = [planes[0][i], planes[1][i], planes[2][i]];
-        }
-    }
-    for (i, target) in to[3 * whole..].as_chunks_mut::<3>().0.iter_mut().enumerate() {
-        *target = pixel(y[whole + i], cb[whole + i], cr[whole + i]);
+        _ => 0,
+    };
+    let rest = to[3 * done..].as_chunks_mut::<3>().0.iter_mut();
+    for (((target, &y), &cb), &cr) in rest.zip(&y[done..]).zip(&cb[done..]).zip(&cr[done..]) {
+        *target = pixel(y, cb, cr);
     }
 }
 
