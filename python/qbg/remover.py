@@ -242,7 +242,8 @@ class Remover:
             fsync=fsync,
             fail_fast=fail_fast,
         )
-        batch = self.start([os.fspath(src)], os.fspath(dst), folder, **options)
+        # The separator says that a folder is meant, also where nothing is there yet.
+        batch = self.start([os.fspath(src)], os.path.join(os.fspath(dst), ""), folder, **options)
         return batch.wait(on_progress)
 
     def start(

@@ -90,8 +90,13 @@ def _check_last(inputs: list[str], output: str, overwrite: bool) -> None:
 def _with_format(inputs: list[str], kind: str, output: str | None, form: str | None, stream: bool) -> Places:
     form = {"jpg": "jpeg", "tif": "tiff"}.get(form, form) if form is not None else None
     one_file = kind == "paths" and len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    if not one_file or output in (None, "-") or Path(output).is_dir() or output.endswith(os.sep):
+    if output is None or output == "-":
         return Places(inputs, kind, output, form, stream)
+    if not one_file or Path(output).is_dir() or output.endswith(os.sep):
+        if Path(output).is_file():
+            raise UsageError(f"`{output}` is a file, but there may be many inputs: name a folder")
+        # The separator says that a folder is meant, also where nothing is there yet.
+        return Places(inputs, kind, os.path.join(output, ""), form, stream)
     suffix = Path(output).suffix.lower()
     if suffix in SUFFIXES:
         if form is not None and form != SUFFIXES[suffix]:

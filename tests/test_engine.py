@@ -1,0 +1,174 @@
+"""Engines on tiny graphs, with tensors of NumPy's in the place of the core's."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from qbg.engine import NAMES, make
+from qbg.engine.onnx import first_line
+from qbg.errors import EngineError, ModelError
+from qbg.network import Network
+
+SIDE = 32
+
+
+class Tensor:
+    """What an engine sees of the core's tensor."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.memory = np.zeros(shape, np.float32)
+        self.shape = shape
+        self.address = self.memory.ctypes.data
+        self.__array_interface__ = self.memory.__array_interface__
+
+
+class Slot:
+    """What an engine sees of a worker."""
+
+    def __init__(self, side: int = SIDE, *, dynamic: bool = False, node: int | None = None) -> None:
+        self.index = 0
+        self.node = node
+        self.input = Tensor((1, 3, side, side))
+        self.output = Tensor((1, 1, side, side))
+        self.dynamic = dynamic
+
+
+def facts(path: Path | str = "unused", side: int = SIDE) -> Network:
+    return Network(
+        path=str(path),
+        digest="",
+        input_name="input",
+        input_shape=(1, 3, side, side),
+        output_name="alpha",
+        output_shape=(1, side, side),
+    )
+
+
+def brightness(pixels: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-pixels.mean(axis=1, keepdims=True)))
+
+
+def worker(engine: Any, slot: Slot) -> Any:
+    return engine.make_worker(slot)
+
+
+def test_onnxruntime_reads_and_writes_the_slots_memory(quick_model: Path) -> None:
+    engine = make("onnxruntime", facts(quick_model))
+    slots = [Slot(), Slot(), Slot(node=1)]
+    infers = [worker(engine, slot) for slot in slots]
+    generator = np.random.default_rng(3)
+    for _ in range(2):
+        for slot in slots:
+            slot.input.memory[:] = generator.normal(size=slot.input.shape)
+        for infer in infers:
+            assert infer() is None
+        for slot in slots:
+            np.testing.assert_allclose(slot.output.memory, brightness(slot.input.memory), rtol=1e-5)
+    assert engine.describe()["sessions"] == 2, "one per NUMA node"
+
+
+def open_graph(path: Path, quick_model: Path) -> Path:
+    """The quick model with its sizes left open."""
+    model = onnx.load(quick_model)
+    for tensor in (model.graph.input[0], model.graph.output[0]):
+        for number, name in ((2, "height"), (3, "width")):
+            tensor.type.tensor_type.shape.dim[number].dim_param = name
+    onnx.save(model, path)
+    return path
+
+
+def test_dynamic_worker_binds_each_size(quick_model: Path, tmp_path: Path) -> None:
+    path = open_graph(tmp_path / "open.onnx", quick_model)
+    network = Network(
+        path=str(path),
+        digest="",
+        input_name="input",
+        input_shape=(1, 3, 0, 0),
+        output_name="alpha",
+        output_shape=(1, 0, 0),
+    )
+    slot = Slot(dynamic=True)
+    infer = worker(make("onnxruntime", network), slot)
+    generator = np.random.default_rng(4)
+    for height, width in [(8, 12), (32, 32), (8, 12), *((n, 3) for n in range(1, 12))]:
+        pixels = generator.normal(size=(1, 3, height, width)).astype(np.float32)
+        slot.input.memory.reshape(-1)[: pixels.size] = pixels.reshape(-1)
+        infer(height, width)
+        got = slot.output.memory.reshape(-1)[: height * width].reshape(1, 1, height, width)
+        np.testing.assert_allclose(got, brightness(pixels), rtol=1e-5)
+
+
+def test_infer_keeps_the_slot_alive(quick_model: Path) -> None:
+    slot = Slot()
+    alive = weakref.ref(slot)
+    infer = worker(make("onnxruntime", facts(quick_model)), slot)
+    del slot
+    gc.collect()
+    assert alive() is not None
+    del infer
+    gc.collect()
+    assert alive() is None
+
+
+def test_wrong_files_and_shapes(tmp_path: Path, quick_model: Path) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="can't load"):
+        worker(make("onnxruntime", facts(bad)), Slot())
+    infer = worker(make("onnxruntime", facts(quick_model)), Slot(side=16))
+    with pytest.raises(Exception, match="32"):
+        infer()
+
+
+def test_null_and_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    for name in ("null", "simulated:0.25"):
+        engine = make(name, facts())
+        slot = Slot()
+        worker(engine, slot)()
+        plane = slot.output.memory[0, 0]
+        assert plane[SIDE // 2, SIDE // 2] > 0 > plane[0, 0]
+        assert 0.3 < (plane > 0).mean() < 0.7
+        assert engine.name == name
+    assert slept == [0.25]
+    slot = Slot(dynamic=True)
+    worker(make("null", facts()), slot)(10, 20)
+    plane = slot.output.memory.reshape(-1)[:200].reshape(10, 20)
+    assert plane[5, 10] > 0 > plane[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("tensorrt", ", ".join(NAMES)),
+        ("simulated", "seconds"),
+        ("simulated:x", "seconds"),
+        ("simulated:-1", "0 to 3600"),
+        ("null:3", "no argument"),
+    ],
+)
+def test_wrong_names(name: str, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        make(name, facts())
+    with pytest.raises(ValueError, match="threads"):
+        make("null", facts(), threads=0)
+
+
+def test_absent_onnxruntime_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(EngineError, match="pip install onnxruntime"):
+        make("onnxruntime", facts())
+
+
+def test_first_line_of_onnxruntimes_errors() -> None:
+    error = RuntimeError("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load failed:Protobuf: parsing\nmore")
+    assert first_line(error) == "Load failed:Protobuf: parsing"
+    assert first_line(ValueError()) == "ValueError"

@@ -1,0 +1,181 @@
+"""Models: the registry's facts, files and their places, recipes from TOML, guesses from a graph."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from qbg.errors import ModelError, ModelNotFoundError
+from qbg.models import MODELS, read_recipe, resolve
+from qbg.models.files import places
+from qbg.recipe import Recipe
+
+PILOT = Path(__file__).parents[2] / "shared" / "pilot" / "qbg-people-pilot.onnx"
+
+
+def network(
+    path: Path, operator: str, shape: list[int | str], *, inputs: int = 1, kind: int = TensorProto.FLOAT
+) -> Path:
+    """A graph of one operator from its input or inputs to an output of the same shape."""
+    names = [f"in{number}" for number in range(inputs)]
+    graph = helper.make_graph(
+        [helper.make_node(operator, names, ["out"])],
+        "test",
+        [helper.make_tensor_value_info(name, kind, shape) for name in names],
+        [helper.make_tensor_value_info("out", kind, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_built_in_model_is_what_the_registry_says() -> None:
+    found = resolve()
+    model = MODELS["u2netp"]
+    data = Path(found.network.path).read_bytes()
+    assert len(data) == model.bytes
+    assert hashlib.sha256(data).hexdigest() == model.sha256 == found.network.digest
+    graph = onnx.load_from_string(data).graph
+    assert [entry.name for entry in graph.input] == [found.network.input_name]
+    assert graph.output[0].name == found.network.output_name
+    sizes = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
+    assert tuple(sizes) == found.network.input_shape
+    assert found.notes == ()
+
+
+def test_registry_is_complete() -> None:
+    for name, model in MODELS.items():
+        assert name == model.name
+        assert model.builtin or (model.url or "").startswith("https://")
+        assert model.sha256 is None or len(model.sha256) == 64
+        assert model.recipe.min_max
+        assert model.recipe.scale == "maximum"
+
+
+def test_known_model_in_rembg_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    first = places(MODELS["silueta"])[0]
+    assert first == tmp_path / "models" / "silueta" / "silueta.onnx"
+    with pytest.raises(ModelNotFoundError, match=r"(?s)looked for.*hint: download https"):
+        resolve("silueta")
+    first.parent.mkdir(parents=True)
+    network(first, "Sigmoid", [1, 3, 320, 320])
+    found = resolve("silueta")
+    assert found.network.path == str(first)
+    assert found.recipe == MODELS["silueta"].recipe
+    assert "not the known file" in found.notes[0]
+
+
+def test_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ModelNotFoundError, match="u2netp") as caught:
+        resolve("u3net")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert caught.value.stage == "model"
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "activation", "side"),
+    [
+        ("Sigmoid", [1, 3, 24, 40], "none", (24, 40)),
+        ("Identity", [1, 3, 24, 40], "softmax", (24, 40)),
+        ("Identity", ["n", 3, "h", "w"], "softmax", (512, 512)),
+    ],
+)
+def test_guess(
+    operator: str, shape: list[int | str], activation: str, side: tuple[int, int], tmp_path: Path
+) -> None:
+    found = resolve(network(tmp_path / "model.onnx", operator, shape))
+    expected = Recipe(height=side[0], width=side[1], filter="bilinear", activation=activation, channel=2)
+    assert found.recipe == expected
+    assert found.network.output_shape == (3, *side)
+    assert len(found.notes) == 1
+    assert activation in found.notes[0]
+    assert f"{side[1]}x{side[0]}" in found.notes[0]
+
+
+@pytest.mark.skipif(not PILOT.exists(), reason="SKIPPED: no shared/pilot beside the repository")
+def test_guess_for_the_pilot_is_its_card() -> None:
+    found = resolve(PILOT)
+    assert found.recipe == Recipe(height=256, width=256, filter="bilinear", activation="sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("shape", "inputs", "kind", "word"),
+    [
+        ([1, 3, 8, 8], 2, TensorProto.FLOAT, "2 inputs"),
+        ([3, 8, 8], 1, TensorProto.FLOAT, r"\(3, 8, 8\)"),
+        ([1, 4, 8, 8], 1, TensorProto.FLOAT, r"\(1, 4, 8, 8\)"),
+        ([2, 3, 8, 8], 1, TensorProto.FLOAT, r"\(2, 3, 8, 8\)"),
+        ([1, 3, 8, 8], 1, TensorProto.DOUBLE, "float32"),
+    ],
+)
+def test_networks_that_are_refused(
+    shape: list[int], inputs: int, kind: int, word: str, tmp_path: Path
+) -> None:
+    operator = "Add" if inputs == 2 else "Identity"
+    path = network(tmp_path / "model.onnx", operator, list(shape), inputs=inputs, kind=kind)
+    with pytest.raises(ModelError, match=word) as caught:
+        resolve(path)
+    assert caught.value.path == str(path)
+
+
+def test_corrupt_absent_and_folder(tmp_path: Path) -> None:
+    corrupt = tmp_path / "corrupt.onnx"
+    corrupt.write_bytes(b"\x08\x08 not a graph")
+    with pytest.raises(ModelError, match="can't load"):
+        resolve(corrupt)
+    with pytest.raises(ModelNotFoundError, match="no such file"):
+        resolve(tmp_path / "absent.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ModelError, match="not a file"):
+        resolve(tmp_path / "folder.onnx")
+
+
+def test_recipe_file_goes_over_the_registrys(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('scale = "full"\nmean = [0, 0.5, 1]\n')
+    base = MODELS["u2netp"].recipe
+    recipe = read_recipe(file, base)
+    assert recipe.scale == "full"
+    assert recipe.mean == (0.0, 0.5, 1.0)
+    assert recipe.filter == base.filter == "lanczos"
+    assert resolve("u2netp", file).recipe == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("heigth = 3", "no field `heigth`"),
+        ("height = ", "can't be read"),
+        ("height = 0", "height"),
+        ("std = [1, 0, 1]", "std"),
+        ("mean = 3", "iterable"),
+    ],
+)
+def test_recipe_files_that_are_refused(text: str, word: str, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(ModelError, match=word) as caught:
+        read_recipe(file)
+    assert caught.value.path == str(file)
+
+
+def test_recipe_that_contradicts_the_graph(tmp_path: Path) -> None:
+    path = network(tmp_path / "model.onnx", "Sigmoid", [1, 3, 8, 8])
+    with pytest.raises(ModelError, match="8x8, but the recipe says 16x8"):
+        resolve(path, Recipe(height=16, width=8))
+    with pytest.raises(ModelError, match="channel 3"):
+        resolve(path, Recipe(height=8, width=8, channel=3))
+    with pytest.raises(ModelError, match="varies the size"):
+        resolve(path, Recipe(fit="long", side=8))
+
+
+def test_varying_size(tmp_path: Path) -> None:
+    path = network(tmp_path / "model.onnx", "Sigmoid", [1, 3, "h", "w"])
+    found = resolve(path, Recipe(fit="long", side=96, multiple=32))
+    assert found.network.input_shape == (1, 3, 0, 0)
+    assert found.network.output_shape == (3, 0, 0)

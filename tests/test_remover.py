@@ -1,0 +1,282 @@
+"""The Python interface on the real core: kinds, threads, windows, folders, closing, forking."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import qbg
+
+
+@pytest.fixture
+def remover(quick_model: Path) -> Iterator[qbg.Remover]:
+    with qbg.Remover(quick_model, workers=2, pin="off") as made:
+        yield made
+
+
+@pytest.fixture
+def array() -> np.ndarray:
+    """(40, 48, 3): a slope with a bright disc."""
+    y, x = np.mgrid[0:40, 0:48]
+    pixels = np.stack([x * 5, y * 6, x + y], axis=2).astype(np.uint8)
+    pixels[(x - 24) ** 2 + (y - 20) ** 2 < 150] = (250, 240, 230)
+    return pixels
+
+
+@pytest.fixture
+def folder(tmp_path: Path, array: np.ndarray) -> Path:
+    source = tmp_path / "in"
+    (source / "below").mkdir(parents=True)
+    for name in ("a.png", "b.png", "below/c.png"):
+        Image.fromarray(array).save(source / name)
+    return source
+
+
+def png(array: np.ndarray) -> bytes:
+    memory = io.BytesIO()
+    Image.fromarray(array).save(memory, "PNG")
+    return memory.getvalue()
+
+
+def test_each_kind_comes_back(remover: qbg.Remover, array: np.ndarray, tmp_path: Path) -> None:
+    want = remover.cutout(array)
+    assert want.shape == (40, 48, 4)
+    assert want.dtype == np.uint8
+    hidden = want[..., 3] == 0
+    assert (want[hidden] == 0).all()
+    (tmp_path / "x.png").write_bytes(png(array))
+    for given in (tmp_path / "x.png", str(tmp_path / "x.png"), Image.fromarray(array)):
+        image = remover.cutout(given)
+        assert image.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(image), want)
+    encoded = remover.cutout(png(array))
+    assert isinstance(encoded, bytes)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded))), want)
+    webp = remover.cutout(png(array), format="webp")
+    assert Image.open(io.BytesIO(webp)).format == "WEBP"
+
+
+def test_mask_is_the_cutouts_alpha(remover: qbg.Remover, array: np.ndarray) -> None:
+    mask = remover.mask(array)
+    np.testing.assert_array_equal(mask, remover.cutout(array)[..., 3])
+    assert remover.mask(Image.fromarray(array)).mode == "L"
+
+
+def test_options_override_defaults(quick_model: Path, array: np.ndarray) -> None:
+    with qbg.Remover(quick_model, workers=1, background="red") as made:
+        assert made.cutout(array).shape == (40, 48, 3)
+        assert made.cutout(array, background=None).shape == (40, 48, 4)
+        assert set(np.unique(made.mask(array, threshold=128))) <= {0, 255}
+        with pytest.raises(TypeError, match="no option"):
+            made.cutout(array, only_masks=True)
+
+
+def test_results_are_the_callers_own(remover: qbg.Remover, array: np.ndarray) -> None:
+    first = remover.cutout(array)
+    kept = first.copy()
+    remover.cutout(255 - array)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_errors_have_class_stage_and_path(remover: qbg.Remover, tmp_path: Path) -> None:
+    with pytest.raises(qbg.InputNotFoundError) as caught:
+        remover.cutout(tmp_path / "absent.png")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert caught.value.path == str(tmp_path / "absent.png")
+    with pytest.raises(qbg.InputError) as wrong:
+        remover.cutout(b"not a picture")
+    assert wrong.value.stage == "decode"
+    assert wrong.value.path is None
+
+
+def test_many_threads(remover: qbg.Remover, array: np.ndarray) -> None:
+    pictures = [np.roll(array, shift, axis=1) for shift in range(24)]
+    want = [remover.cutout(picture) for picture in pictures]
+    with ThreadPoolExecutor(8) as threads:
+        for got, expected in zip(threads.map(remover.cutout, pictures), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_many_keeps_order_and_window(remover: qbg.Remover, array: np.ndarray) -> None:
+    taken = 0
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal taken
+        for shift in range(20):
+            taken += 1
+            yield np.roll(array, shift, axis=1)
+
+    want = [remover.cutout(picture) for picture in pictures()]
+    taken = 0
+    for number, got in enumerate(remover.cutout_many(pictures())):
+        np.testing.assert_array_equal(got, want[number])
+        assert taken <= number + 2 * remover.workers
+    assert taken == 20
+    unordered = [got.tobytes() for got in remover.cutout_many(pictures(), ordered=False)]
+    assert sorted(unordered) == sorted(expected.tobytes() for expected in want)
+
+
+def test_many_with_failures(remover: qbg.Remover, array: np.ndarray) -> None:
+    items: list[Any] = [array, b"bad", array, 3]
+    results = list(remover.cutout_many(items, errors="return"))
+    assert [type(result) for result in results] == [np.ndarray, qbg.InputError, np.ndarray, TypeError]
+    stream = remover.cutout_many(items)
+    next(stream)
+    with pytest.raises(qbg.InputError):
+        next(stream)
+    with pytest.raises(ValueError, match="raise, return"):
+        remover.cutout_many(items, errors="ignore")
+
+
+def test_many_can_be_left_early(remover: qbg.Remover, array: np.ndarray) -> None:
+    stream = remover.cutout_many(array for _ in range(1000))
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("qbg-many")]
+
+
+def test_folder(remover: qbg.Remover, folder: Path, tmp_path: Path) -> None:
+    (folder / "bad.jpg").write_text("not a picture")
+    seen: list[qbg.Progress] = []
+    target = tmp_path / "out"
+    summary = remover.remove_folder(folder, target, on_progress=seen.append)
+    assert (summary.images, summary.done, summary.skipped, len(summary.failed)) == (4, 3, 0, 1)
+    assert summary.failed[0].stage == "decode"
+    assert summary.failed[0].file == str(folder / "bad.jpg")
+    assert summary.failed[0].line.startswith(f"decode {folder / 'bad.jpg'}: ")
+    assert sorted(str(path.relative_to(target)) for path in target.rglob("*.png")) == [
+        "a.png",
+        "b.png",
+        f"below{os.sep}c.png",
+    ]
+    assert seen[-1].over == 4
+    assert summary.workers == 2
+    assert summary.service_s.keys() == {"p50", "p90", "p95", "p99", "max"}
+    assert json.loads(json.dumps(summary.to_json()))["failed"][0]["stage"] == "decode"
+    again = remover.remove_folder(folder, target)
+    assert (again.done, again.skipped, len(again.failed)) == (0, 3, 1)
+    other = remover.remove_folder(folder, target, only_mask=True)
+    assert other.done == 3, "other options make other outputs"
+    assert remover.remove_folder(folder, tmp_path / "flat", recursive=False).done == 2
+
+
+def test_raising_in_on_progress_cancels(remover: qbg.Remover, folder: Path, tmp_path: Path) -> None:
+    def stop(_: qbg.Progress) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        remover.remove_folder(folder, tmp_path / "out", on_progress=stop)
+    assert remover.remove_folder(folder, tmp_path / "out").images == 3
+
+
+def test_digest_tells_outputs_apart(remover: qbg.Remover, quick_model: Path) -> None:
+    from qbg.options import make_options
+
+    plain = remover.digest()
+    assert len(plain) == 32
+    assert plain == remover.digest(make_options(None, max_pixels=5))
+    assert plain != remover.digest(make_options(None, feather=1.0))
+    with qbg.Remover(quick_model, workers=1, engine="null") as other:
+        assert other.digest() != plain
+
+
+def test_close(quick_model: Path, array: np.ndarray) -> None:
+    made = qbg.Remover(quick_model, workers=1)
+    made.close()
+    made.close()
+    for use in (lambda: made.cutout(array), lambda: made.cutout_many([array])):
+        with pytest.raises(RuntimeError, match="closed"):
+            use()
+    assert "closed" in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"workers": 0}, "workers"),
+        ({"pin": "tight"}, "auto, cpu, node, off"),
+        ({"engine": "gpu"}, "onnxruntime"),
+        ({"threads_per_worker": 0}, "threads"),
+        ({"format": "bmp"}, "png, webp"),
+    ],
+)
+def test_wrong_words(options: dict[str, Any], word: str, quick_model: Path) -> None:
+    with pytest.raises(ValueError, match=word):
+        qbg.Remover(quick_model, **options)
+
+
+def test_profile_and_density_are_kept(remover: qbg.Remover, array: np.ndarray) -> None:
+    from PIL import ImageCms
+
+    image = Image.fromarray(array)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.info.update(icc_profile=profile, dpi=(300, 300))
+    cutout = remover.cutout(image)
+    assert cutout.info["icc_profile"] == profile
+    assert cutout.info["dpi"] == (300, 300)
+    assert "icc_profile" not in remover.mask(image).info
+
+
+FORKING = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np, qbg
+picture = np.zeros((8, 8, 3), np.uint8)
+model = sys.argv[1]
+made = qbg.Remover(model, workers=1)
+qbg.remove(picture, model)
+child = os.fork()
+if child == 0:
+    try:
+        made.cutout(picture)
+    except RuntimeError as error:
+        assert "fork" in str(error)
+    else:
+        os._exit(3)
+    made.close()
+    assert qbg.remove(picture, model).shape == (8, 8, 4)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="SKIPPED: fork is POSIX's")
+def test_fork(quick_model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(quick_model)], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_remove_keeps_one_remover_for_a_model(
+    quick_model: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qbg import remover as module
+
+    made: list[qbg.Remover] = []
+
+    class Counted(module.Remover):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(module, "Remover", Counted)
+    monkeypatch.setattr(module, "_shared", {})
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(lambda _: qbg.remove(array, quick_model, invert=True), range(8)))
+    assert len(made) == 1
+    assert all((result == results[0]).all() for result in results)
+    assert not (qbg.remove(array, quick_model) == results[0]).all(), "options don't stick"
+    made[0].close()
