@@ -28,7 +28,7 @@ find_python() {
 check_rust() {
     if ! version=$(rustc --version 2>/dev/null) || ! cargo --version >/dev/null 2>&1; then
         missing "a Rust toolchain: install it with rustup, or your system's cargo 1.$MIN_RUST_MINOR or newer"
-        return
+        return 1
     fi
     minor=$(printf '%s' "$version" | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p')
     if [ "${minor:-999}" -lt "$MIN_RUST_MINOR" ]; then
@@ -57,7 +57,7 @@ for check in "$@"; do
     case $check in
     python) find_python ;;
     rust) check_rust ;;
-    rust-lint) check_rust && check_rust_lint ;;
+    rust-lint) check_rust && check_rust_lint || : ;;
     python-venv) check_python_venv ;;
     *)
         printf 'tools.sh: unknown check %s\n' "$check" >&2
