@@ -10,7 +10,7 @@
 //!
 //! first with F = B = I and a box of 90 pixels, then with F and B = B^ of the first pass and a box
 //! of 6. The sizes are in pixels whatever the picture's size, as published. Departures:
-//! 1. Boxes have odd sides (91 would be nearest, 88 it is; 7), so that they are centered, and end at the
+//! 1. Boxes have an odd number of cells or pixels (88 pixels of whole cells; 7), so that they are centered, and end at the
 //!    picture's edge instead of mirroring it.
 //! 2. The first pass runs on cells of 8 x 8 pixels: boxes of 11 x 11 cells, whose quotients are
 //!    interpolated bilinearly. Only cells near soft pixels are summed.
@@ -18,10 +18,15 @@
 //!    less than a level.
 //! 4. Only soft pixels (alpha 1 to 254) change; the others are the input's, exactly.
 //!
-//! `tests.rs` holds the slow definition in f64 and says how far these departures lead.
+//! `tests.rs` holds the slow definition in f64: over soft pixels of drawn scenes the mean difference is
+//! at most 1 level, the largest 6. The algorithm's own limit: constant colors on a constant background
+//! come back within 1 level on average for edges 2 pixels wide, 2 for 4, 4 for 8 (64 before).
 //! Results don't depend on the SIMD level, on the crop, or on neighbors in memory: cell sums are
 //! whole numbers, and every f32 sum has one fixed order, without running sums.
 //! Must not know where its colors go.
+
+// Several arrays are walked side by side, by channel and by half of a block: places say it best.
+#![allow(clippy::needless_range_loop)]
 
 use super::scalar::Lanes;
 use crate::error::Kind;
