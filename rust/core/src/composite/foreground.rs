@@ -28,6 +28,7 @@
 // Several arrays are walked side by side, by channel and by half of a block: places say it best.
 #![allow(clippy::needless_range_loop)]
 
+use super::bits::{bit, gather, next_run, places, widen};
 use super::scalar::Lanes;
 use crate::error::Kind;
 use crate::image::{Alpha8, Rgb8, Size, resize_buffer};
@@ -180,7 +181,7 @@ fn sum_cells<L: Lanes>(state: &mut Foreground, grid: Grid, rgb: Rgb8<'_>, alpha:
     state.cells.fill([0; 8]);
     for band in 0..grid.down {
         // One cell more than the box, for the neighbors of the interpolation; 6 cells are 3 blocks.
-        gather(&mut state.bits, &state.bands, grid, band, REACH + 1);
+        gather(&mut state.bits, &state.bands, grid.words, band, REACH + 1);
         for _ in 0..REACH.div_ceil(2) {
             widen(&mut state.bits);
         }
@@ -222,7 +223,7 @@ fn sum_boxes(state: &mut Foreground, grid: Grid) {
                 minus(sum, cell);
             }
         }
-        gather(&mut state.bits, &state.bands, grid, band, 1);
+        gather(&mut state.bits, &state.bands, grid.words, band, 1);
         if state.bits.iter().all(|&word| word == 0) {
             continue;
         }
@@ -312,7 +313,7 @@ fn first_pass<L: Lanes>(
     alpha: Alpha8<'_>,
     y: usize,
 ) {
-    gather(&mut state.bits, &state.soft, grid, y, NEAR);
+    gather(&mut state.bits, &state.soft, grid.words, y, NEAR);
     if state.bits.iter().all(|&word| word == 0) {
         return;
     }
@@ -542,72 +543,4 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
             copy
         }
     }
-}
-
-/// `out` = the union of the rows of bits from `at - reach` to `at + reach`.
-#[inline(always)]
-fn gather(out: &mut [u64], rows: &[u64], grid: Grid, at: usize, reach: usize) {
-    out.fill(0);
-    let last = (at + reach + 1) * grid.words;
-    let rows = &rows[at.saturating_sub(reach) * grid.words..last.min(rows.len())];
-    for row in rows.chunks_exact(grid.words) {
-        for (out, word) in out.iter_mut().zip(row) {
-            *out |= word;
-        }
-    }
-}
-
-/// Sets the bits beside every set bit. Bits beyond the last block may be set; readers stop before.
-#[inline(always)]
-fn widen(bits: &mut [u64]) {
-    let mut carry = 0;
-    for i in 0..bits.len() {
-        let word = bits[i];
-        let next = bits.get(i + 1).map_or(0, |next| next << 63);
-        bits[i] = word | word << 1 | carry | word >> 1 | next;
-        carry = word >> 63;
-    }
-}
-
-#[inline(always)]
-fn bit(bits: &[u64], at: usize) -> bool {
-    bits[at / 64] >> (at % 64) & 1 != 0
-}
-
-/// The places of the set bits below `end`, in order. A closure for each bit would not do here: it
-/// would be compiled for the plain CPU and never be inlined.
-struct Places<'a> {
-    bits: &'a [u64],
-    end: usize,
-    /// Words taken so far; the last of them is `word`, less the bits given.
-    taken: usize,
-    word: u64,
-}
-
-#[inline(always)]
-fn places(bits: &[u64], end: usize) -> Places<'_> {
-    Places { bits, end, taken: 0, word: 0 }
-}
-
-impl Iterator for Places<'_> {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        while self.word == 0 {
-            self.word = *self.bits.get(self.taken)?;
-            self.taken += 1;
-        }
-        let at = 64 * (self.taken - 1) + self.word.trailing_zeros() as usize;
-        self.word &= self.word - 1;
-        (at < self.end).then_some(at)
-    }
-}
-
-/// The next run of set bits at or after `from`: its start and its end.
-#[inline(always)]
-fn next_run(bits: &[u64], from: usize, end: usize) -> Option<(usize, usize)> {
-    let start = (from..end).find(|&b| bit(bits, b))?;
-    let stop = (start..end).find(|&b| !bit(bits, b)).unwrap_or(end);
-    Some((start, stop))
 }
