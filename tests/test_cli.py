@@ -199,8 +199,8 @@ def test_version_and_help(qbg: Run) -> None:
     options = (
         "--output --model --recipe --engine --only-mask --threshold --invert --feather --post-process "
         "--background --background-image --no-decontaminate --keep-hidden --crop --margin --format "
-        "--png-level --quality --workers --pin --max-pixels --overwrite --fsync --no-recursive --from-file --glob "
-        "--on-collision --fail-fast --dry-run --json --quiet --verbose"
+        "--png-level --quality --workers --pin --max-pixels --overwrite --fsync --no-recursive --from-file "
+        "--glob --on-collision --fail-fast --dry-run --json --quiet --verbose"
     )
     assert [option for option in options.split() if option not in shown] == []
 
@@ -226,6 +226,22 @@ def test_a_signal_stops_after_the_image_in_hand(number: int, folder: Path, tmp_p
     assert len(written) == summary["done"]
     assert "stopped: " in err
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED: signals are POSIX's")
+def test_a_second_signal_leaves_at_once(picture: Path, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("qbg")), "remove", str(picture), str(tmp_path / "out.png")]
+    command += ["--engine", "simulated:50", "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        time.sleep(2.0)
+        running.send_signal(signal.SIGINT)
+        line = running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 130
+        assert line.startswith(("stopping: ", "interrupted")), line
+        assert "Traceback" not in running.stderr.read()
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_a_bug_says_so(qbg: Run, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,6 @@ import traceback
 from collections.abc import Callable
 from typing import ParamSpec
 
-import typer
-
 from qbg.errors import EngineError, ModelError, QbgError
 from qbg.summary import printable
 
@@ -37,12 +35,16 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
+        import typer
+
         raise typer.Exit(_code(lambda: command(*arguments, **options)))
 
     return run
 
 
 def _code(call: Callable[[], int]) -> int:
+    import typer
+
     try:
         code = call()
         sys.stdout.flush()
@@ -72,4 +74,6 @@ def _code(call: Callable[[], int]) -> int:
 
 def say(text: str) -> None:
     """A line on standard error."""
+    import typer
+
     typer.echo(printable(text), err=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qbg.cli.exits import DONE
 from qbg.errors import QbgError
-from qbg.models import MODELS, Model, resolve
-from qbg.models.files import find
+
+if TYPE_CHECKING:
+    from qbg.models import Model
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, or path of an ONNX file.")]
@@ -19,6 +20,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, or p
 
 def list_command(as_json: Json = False) -> int:
     """List the models and whether they are on this machine."""
+    from qbg.models import MODELS
+
     rows = [{**_facts(model), "path": _path(model)} for model in MODELS.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -31,6 +34,8 @@ def list_command(as_json: Json = False) -> int:
 
 def info_command(name: Name, as_json: Json = False) -> int:
     """Show one model: file, license, recipe, and what its graph takes if it is here."""
+    from qbg.models import MODELS, resolve
+
     model = MODELS.get(name)
     facts: dict[str, Any] = _facts(model) if model is not None else {"name": name}
     try:
@@ -73,6 +78,8 @@ def _facts(model: Model) -> dict[str, Any]:
 
 
 def _path(model: Model) -> str | None:
+    from qbg.models.files import find
+
     try:
         return str(find(model))
     except QbgError:

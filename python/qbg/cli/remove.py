@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 
 import typer
 
 from qbg.cli import arguments as a
-from qbg.cli.exits import DONE, UsageError
+from qbg.cli.exits import UsageError
 from qbg.cli.places import Places, read_places
+from qbg.cli.plan import print_plan
 from qbg.options import FolderOptions, Options, make_options
 
 
@@ -85,7 +85,7 @@ def command(
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
     if dry_run:
-        return _dry_run(places, options, folder, as_json)
+        return print_plan(places, options, folder, as_json)
     return _run(places, options, folder, (model, recipe, engine, workers, pin), (as_json, quiet, verbose))
 
 
@@ -136,21 +136,3 @@ def _workers(asked: int | None, places: Places) -> int | None:
     from qbg import _native
 
     return max(1, min(places.count, int(_native.system()["default_workers"])))
-
-
-def _dry_run(places: Places, options: Options, folder: FolderOptions, as_json: bool) -> int:
-    from qbg import _native
-    from qbg.batch import native_path, native_paths
-    from qbg.summary import printable, readable
-
-    if places.stream:
-        raise UsageError("--dry-run needs files or folders")
-    output = None if places.output is None else native_path(os.fspath(places.output))
-    pairs = _native.plan(native_paths(places.inputs), output, options, folder)
-    if as_json:
-        plan = [{"input": printable(source), "output": printable(target)} for source, target in pairs]
-        typer.echo(json.dumps({"images": len(plan), "plan": plan}, indent=2))
-    else:
-        for source, target in pairs:
-            typer.echo(f"{readable(source)} -> {readable(target)}")
-    return DONE

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
+from qbg.cli import STOPS
 from qbg.cli.exits import DONE, SOME_FAILED, UsageError, say
 from qbg.cli.places import Places
 from qbg.errors import OutputError, OutputPermissionError, QbgError
@@ -26,7 +28,9 @@ def check_stream(places: Places, *, overwrite: bool, as_json: bool) -> None:
 
 
 def run_stream(remover: Remover, places: Places) -> int:
-    """Cuts out the one picture."""
+    """Cuts out the one picture. A signal becomes KeyboardInterrupt, so that no half-written file is left."""
+    for number in STOPS:
+        signal.signal(number, signal.default_int_handler)
     source: bytes | str = sys.stdin.buffer.read() if places.inputs == ["-"] else places.inputs[0]
     try:
         encoded = remover.encoded(source)

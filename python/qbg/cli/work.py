@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from qbg.batch import Batch
+from qbg.cli import STOPS
 from qbg.cli.exits import DONE, INTERRUPTED, SOME_FAILED
 from qbg.report.console import Console
 from qbg.summary import Progress, Summary
@@ -65,10 +66,9 @@ def _exit_code(summary: Summary, stopped: bool) -> int:
 @contextmanager
 def _handling(batch: Batch) -> Iterator[Stop]:
     stop = Stop(batch)
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in numbers]
+    before = [signal.signal(number, stop) for number in STOPS]
     try:
         yield stop
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(STOPS, before, strict=True):
             signal.signal(number, handler)

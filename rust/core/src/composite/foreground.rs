@@ -10,7 +10,7 @@
 //!
 //! first with F = B = I and a box of 90 pixels, then with F and B = B^ of the first pass and a box
 //! of 6. The sizes are in pixels whatever the picture's size, as published. Departures:
-//! 1. Boxes have odd sides (91 would be nearest, 88 it is; 7), so that they are centered, and end at the
+//! 1. Boxes have an odd number of cells or pixels (88 pixels of whole cells; 7), so that they are centered, and end at the
 //!    picture's edge instead of mirroring it.
 //! 2. The first pass runs on cells of 8 x 8 pixels: boxes of 11 x 11 cells, whose quotients are
 //!    interpolated bilinearly. Only cells near soft pixels are summed.
@@ -18,11 +18,17 @@
 //!    less than a level.
 //! 4. Only soft pixels (alpha 1 to 254) change; the others are the input's, exactly.
 //!
-//! `tests.rs` holds the slow definition in f64 and says how far these departures lead.
+//! `tests.rs` holds the slow definition in f64: over soft pixels of drawn scenes the mean difference is
+//! at most 1 level, the largest 6. The algorithm's own limit: constant colors on a constant background
+//! come back within 1 level on average for edges 2 pixels wide, 2 for 4, 4 for 8 (64 before).
 //! Results don't depend on the SIMD level, on the crop, or on neighbors in memory: cell sums are
 //! whole numbers, and every f32 sum has one fixed order, without running sums.
 //! Must not know where its colors go.
 
+// Several arrays are walked side by side, by channel and by half of a block: places say it best.
+#![allow(clippy::needless_range_loop)]
+
+use super::bits::{bit, gather, next_run, places, widen};
 use super::scalar::Lanes;
 use crate::error::Kind;
 use crate::image::{Alpha8, Rgb8, Size, resize_buffer};
@@ -175,7 +181,7 @@ fn sum_cells<L: Lanes>(state: &mut Foreground, grid: Grid, rgb: Rgb8<'_>, alpha:
     state.cells.fill([0; 8]);
     for band in 0..grid.down {
         // One cell more than the box, for the neighbors of the interpolation; 6 cells are 3 blocks.
-        gather(&mut state.bits, &state.bands, grid, band, REACH + 1);
+        gather(&mut state.bits, &state.bands, grid.words, band, REACH + 1);
         for _ in 0..REACH.div_ceil(2) {
             widen(&mut state.bits);
         }
@@ -217,7 +223,7 @@ fn sum_boxes(state: &mut Foreground, grid: Grid) {
                 minus(sum, cell);
             }
         }
-        gather(&mut state.bits, &state.bands, grid, band, 1);
+        gather(&mut state.bits, &state.bands, grid.words, band, 1);
         if state.bits.iter().all(|&word| word == 0) {
             continue;
         }
@@ -307,7 +313,7 @@ fn first_pass<L: Lanes>(
     alpha: Alpha8<'_>,
     y: usize,
 ) {
-    gather(&mut state.bits, &state.soft, grid, y, NEAR);
+    gather(&mut state.bits, &state.soft, grid.words, y, NEAR);
     if state.bits.iter().all(|&word| word == 0) {
         return;
     }
@@ -537,72 +543,4 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
             copy
         }
     }
-}
-
-/// `out` = the union of the rows of bits from `at - reach` to `at + reach`.
-#[inline(always)]
-fn gather(out: &mut [u64], rows: &[u64], grid: Grid, at: usize, reach: usize) {
-    out.fill(0);
-    let last = (at + reach + 1) * grid.words;
-    let rows = &rows[at.saturating_sub(reach) * grid.words..last.min(rows.len())];
-    for row in rows.chunks_exact(grid.words) {
-        for (out, word) in out.iter_mut().zip(row) {
-            *out |= word;
-        }
-    }
-}
-
-/// Sets the bits beside every set bit. Bits beyond the last block may be set; readers stop before.
-#[inline(always)]
-fn widen(bits: &mut [u64]) {
-    let mut carry = 0;
-    for i in 0..bits.len() {
-        let word = bits[i];
-        let next = bits.get(i + 1).map_or(0, |next| next << 63);
-        bits[i] = word | word << 1 | carry | word >> 1 | next;
-        carry = word >> 63;
-    }
-}
-
-#[inline(always)]
-fn bit(bits: &[u64], at: usize) -> bool {
-    bits[at / 64] >> (at % 64) & 1 != 0
-}
-
-/// The places of the set bits below `end`, in order. A closure for each bit would not do here: it
-/// would be compiled for the plain CPU and never be inlined.
-struct Places<'a> {
-    bits: &'a [u64],
-    end: usize,
-    /// Words taken so far; the last of them is `word`, less the bits given.
-    taken: usize,
-    word: u64,
-}
-
-#[inline(always)]
-fn places(bits: &[u64], end: usize) -> Places<'_> {
-    Places { bits, end, taken: 0, word: 0 }
-}
-
-impl Iterator for Places<'_> {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        while self.word == 0 {
-            self.word = *self.bits.get(self.taken)?;
-            self.taken += 1;
-        }
-        let at = 64 * (self.taken - 1) + self.word.trailing_zeros() as usize;
-        self.word &= self.word - 1;
-        (at < self.end).then_some(at)
-    }
-}
-
-/// The next run of set bits at or after `from`: its start and its end.
-#[inline(always)]
-fn next_run(bits: &[u64], from: usize, end: usize) -> Option<(usize, usize)> {
-    let start = (from..end).find(|&b| bit(bits, b))?;
-    let stop = (start..end).find(|&b| !bit(bits, b)).unwrap_or(end);
-    Some((start, stop))
 }

@@ -184,6 +184,41 @@ fn every_level_equals_the_definition_at_every_length() {
     }
 }
 
+/// A page of memory that ends where reading is forbidden: reading too far kills the test.
+#[cfg(target_os = "linux")]
+fn before_a_wall(content: &[u8]) -> &'static [u8] {
+    const PAGE: usize = 4096;
+    assert!(content.len() <= PAGE);
+    // SAFETY: a fresh private mapping of two pages, never unmapped, of which the first stays
+    // writable; the copy ends at its last byte.
+    unsafe {
+        let (mode, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let start = libc::mmap(std::ptr::null_mut(), 2 * PAGE, mode, kind, -1, 0).cast::<u8>();
+        assert_ne!(start.cast(), libc::MAP_FAILED);
+        assert_eq!(libc::mprotect(start.add(PAGE).cast(), PAGE, libc::PROT_NONE), 0);
+        let at = start.add(PAGE - content.len());
+        at.copy_from_nonoverlapping(content.as_ptr(), content.len());
+        std::slice::from_raw_parts(at, content.len())
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_level_reads_past_the_end() {
+    let (rgb, alpha) = (bytes(1, 300), edgy(2, 100));
+    for len in 0..=100 {
+        let (rgb, alpha) = (before_a_wall(&rgb[..3 * len]), before_a_wall(&alpha[..len]));
+        for level in Level::available() {
+            let mut wanted = vec![0; 4 * len];
+            scalar::cutout(rgb, alpha, &mut wanted, false);
+            let mut got = vec![1; 4 * len];
+            cutout(level, rgb, alpha, &mut got, false);
+            assert_eq!(got, wanted, "{} {len}", level.name());
+        }
+    }
+}
+
 #[test]
 fn estimation_is_the_same_at_every_level() {
     // Widths around blocks, words of 64 blocks (1024) and cells; heights under and over a ring.
@@ -252,7 +287,10 @@ fn estimation_is_near_the_published_algorithm() {
         for soft_px in [1.5, 4.0, 12.0, 40.0] {
             let drawn = scene(size, soft_px, |x, y| waves(x, y, 0.0), |x, y| waves(y, x, 2.5));
             let (mean, worst) = far_from_oracle(&drawn);
-            assert!(mean <= 1.0 && worst <= 12.0, "{width}x{height} {soft_px}: {mean}, {worst}");
+            println!(
+                "{width}x{height}, soft {soft_px} px: mean {mean:.3}, worst {worst:.1} levels"
+            );
+            assert!(mean <= 1.0 && worst <= 6.0, "{width}x{height} {soft_px}: {mean}, {worst}");
         }
     }
 }
@@ -276,6 +314,7 @@ fn constant_colors_are_recovered() {
                 count += 1.0;
             }
         }
+        println!("soft {soft_px} px: {:.2} levels, before {:.2}", with / count, without / count);
         assert!(with / count <= mean_limit, "{soft_px}: {} levels", with / count);
         assert!(with * 10.0 < without, "{soft_px}: {with} against {without}");
     }
@@ -297,6 +336,14 @@ fn estimation_does_not_depend_on_what_came_before_or_on_the_crop() {
     let mut alpha = drawn.alpha.clone();
     let warm = compositor.run(view, &mut alpha, None, none, &Options::default()).unwrap();
     assert!(warm.data() == fresh);
+    // Soft pixels at the picture's edges, where the boxes reach into the pads.
+    let narrow = Size { width: 50, height: 190 };
+    let (rough_rgb, rough) = (bytes(6, 3 * narrow.pixels()), edgy(7, narrow.pixels()));
+    let fresh_rough = cut(Level::detect(), &rough_rgb, &rough, narrow, Options::default());
+    let narrow_view = Rgb8::new(narrow, &rough_rgb).unwrap();
+    let made =
+        compositor.run(narrow_view, &mut rough.clone(), None, none, &Options::default()).unwrap();
+    assert!(made.data() == fresh_rough);
     let options = Options { crop: Some(3), ..Options::default() };
     let rect = subject(Alpha8::new(size, &drawn.alpha).unwrap(), 3);
     assert!(rect.x > 0 && rect.y > 0 && rect.size.width < size.width);

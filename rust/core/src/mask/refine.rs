@@ -223,11 +223,10 @@ impl Box3 {
         let lanes = LANES.min(walk.count - first);
         let margin = self.margin();
         for (i, pixels) in from[margin..margin + walk.length].iter_mut().enumerate() {
-            for lane in 0..lanes {
+            for (lane, pixel) in pixels.iter_mut().enumerate() {
                 let at = (first + lane) * walk.beside + i * walk.along;
-                pixels[lane] = u16::from(plane[at]) << 8;
+                *pixel = if lane < lanes { u16::from(plane[at]) << 8 } else { 0 };
             }
-            pixels[lanes..].fill(0);
         }
         let (start, end) = (from[margin], from[margin + walk.length - 1]);
         from[..margin].fill(start);
@@ -238,9 +237,9 @@ impl Box3 {
         self.pass(&to[..length - 2 * reach], &mut from[..length - 4 * reach]);
         self.pass(&from[..length - 4 * reach], &mut to[..walk.length]);
         for (i, pixels) in to[..walk.length].iter().enumerate() {
-            for lane in 0..lanes {
+            for (lane, &pixel) in pixels[..lanes].iter().enumerate() {
                 let at = (first + lane) * walk.beside + i * walk.along;
-                plane[at] = ((u32::from(pixels[lane]) + 128) >> 8) as u8;
+                plane[at] = ((u32::from(pixel) + 128) >> 8) as u8;
             }
         }
     }
@@ -372,6 +371,7 @@ mod tests {
                 }
             }
         }
+        println!("farthest from the Gaussian: {worst:.2} levels");
     }
 
     #[test]
