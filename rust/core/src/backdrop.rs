@@ -29,7 +29,7 @@ impl Picture {
         let mut image = Image::default();
         let mapped = Mapped::open(path, &mut scratch, mapped::Options::default())
             .map_err(|kind| kind.at(Stage::Map, Some(path)))?;
-        let decoded = Decoder::new().decode(mapped.bytes(), limits, &mut image);
+        let decoded = Decoder::default().decode(mapped.bytes(), limits, &mut image);
         mapped.check().map_err(|kind| kind.at(Stage::Map, Some(path)))?;
         decoded.map_err(|kind| kind.at(Stage::Decode, Some(path)))?;
         Ok(Arc::new(Picture { size: image.size, rgb: image.rgb }))
@@ -68,7 +68,8 @@ impl Backdrop {
         size: Size,
         resampler: &mut Resampler,
     ) -> Result<Rgb8<'_>, Kind> {
-        let fresh = matches!(&self.holds, Some((held, at)) if Arc::ptr_eq(held, picture) && *at == size);
+        let fresh =
+            matches!(&self.holds, Some((held, at)) if Arc::ptr_eq(held, picture) && *at == size);
         if !fresh {
             self.holds = None;
             let part = cover(picture.size, size);

@@ -26,8 +26,8 @@ pub const MOST_FAILURES: usize = 100_000;
 /// Wraps a worker thread's whole life, for what must live as long as the thread does.
 pub type Enter = dyn Fn(&mut dyn FnMut()) + Send + Sync;
 
-/// Counts the inputs beside the run; looks at the flag to stop early.
-pub type SideWalk = Box<dyn FnOnce(&AtomicBool) -> u64 + Send>;
+/// Counts the inputs beside the run; looks at the flag to stop early, and gives None then.
+pub type SideWalk = Box<dyn FnOnce(&AtomicBool) -> Option<u64> + Send>;
 
 /// What a batch is made of.
 pub struct Setup {
@@ -149,10 +149,9 @@ impl Work for Images {
                 _ => Status::Skipped,
             },
         };
-        if self.setup.fail_fast && matches!(status, Status::Failed(_)) {
-            if let Some(control) = self.control.get() {
-                control.cancel();
-            }
+        let stop = self.setup.fail_fast && matches!(status, Status::Failed(_));
+        if let Some(control) = self.control.get().filter(|_| stop) {
+            control.cancel();
         }
         Record { status, trace: *trace, noted }
     }
@@ -207,7 +206,11 @@ impl Batch {
         let control = Arc::new(OnceLock::new());
         let options = pool::Options::new(setup.places.clone());
         let images = Images { setup, control: Arc::clone(&control) };
-        let run = pool::start(images, source.map(|found| Item { found: Some(found), trace: Trace::default() }), options);
+        let run = pool::start(
+            images,
+            source.map(|found| Item { found: Some(found), trace: Trace::default() }),
+            options,
+        );
         let total = Arc::new(AtomicU64::new(UNKNOWN));
         let stop_counting = Arc::new(AtomicBool::new(false));
         let counting = side_walk.and_then(|walk| {
@@ -286,12 +289,8 @@ impl Batch {
             Fault::Seat { error, .. } => error,
             other => other.to_string(),
         });
-        self.end = Some(End {
-            workers: report.workers,
-            fault,
-            cancelled: report.cancelled,
-            elapsed_ns,
-        });
+        self.end =
+            Some(End { workers: report.workers, fault, cancelled: report.cancelled, elapsed_ns });
     }
 }
 
@@ -310,8 +309,7 @@ fn count_beside(
     stop: Arc<AtomicBool>,
 ) -> Option<JoinHandle<()>> {
     let count = move || {
-        let counted = walk(&stop);
-        if !stop.load(Ordering::Relaxed) {
+        if let Some(counted) = walk(&stop) {
             total.store(counted, Ordering::Relaxed);
         }
     };

@@ -30,4 +30,3 @@ pub mod sink;
 pub mod slot;
 pub mod source;
 pub mod topology;
-pub mod source;

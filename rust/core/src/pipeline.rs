@@ -5,20 +5,21 @@
 //! a warm one allocates nothing of its own. It must not know threads, queues, or who calls it;
 //! the network is behind [`Infer`].
 
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backdrop::{Backdrop, Picture};
+use crate::backdrop::{self, Backdrop};
 use crate::composite::{self, Compositor};
-use crate::decode::{self, Decoder};
+use crate::decode::{self, Decoder, icc};
 use crate::encode::{self, Encoder};
 use crate::error::{Error, Kind, Stage};
-use crate::image::{Density, Pixels, Raster, Size};
+use crate::image::{Density, Raster, Size};
 use crate::mapped::{self, Mapped};
 use crate::mask::Masker;
 use crate::mask::refine::{self, Refiner};
 use crate::meter::{Stages, Stopwatch};
-use crate::preprocess::{self, Preprocessor};
+use crate::preprocess::{self, Preprocessor, ToSrgb};
 use crate::recipe::{Geometry, Recipe};
 use crate::resample::Resampler;
 use crate::simd::Level;
@@ -42,11 +43,11 @@ pub enum Background {
     /// Red, green, blue, alpha.
     Color([u8; 4]),
     /// A picture, cover-fitted.
-    Picture(Arc<Picture>),
+    Picture(Arc<backdrop::Picture>),
 }
 
 /// Everything a caller can ask for, for one image.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Caps, checked before anything is allocated.
     pub limits: decode::Limits,
@@ -60,6 +61,18 @@ pub struct Options {
     pub encode: encode::Options,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: decode::Limits::default(),
+            refine: refine::Options::default(),
+            composite: composite::Options::default(),
+            background: Background::None,
+            encode: encode::Options::new(encode::Format::Png),
+        }
+    }
+}
+
 /// Options of writing files.
 #[derive(Clone, Debug, Default)]
 pub struct FileOptions {
@@ -67,7 +80,8 @@ pub struct FileOptions {
     pub overwrite: bool,
     /// Make each output durable before it is renamed.
     pub fsync: bool,
-    /// Tag of model and options, written into every output.
+    /// Tag of model and options, written into every output with the input's length behind it, so
+    /// that another input's output isn't taken for this one's. Empty: no tag, nothing is skipped.
     pub digest: String,
 }
 
@@ -166,6 +180,17 @@ impl Trace {
     }
 }
 
+/// A finished picture, in the pipeline's memory until the next one.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    /// The cut-out, or alpha.
+    pub raster: Raster<'a>,
+    /// The RGB profile that the colors are in; None: sRGB.
+    pub icc: Option<&'a [u8]>,
+    /// The input's physical density.
+    pub density: Option<Density>,
+}
+
 /// How one file ended.
 #[derive(Debug)]
 pub enum Status {
@@ -183,6 +208,7 @@ pub struct Pipeline {
     encoder: Encoder,
     encoded: Vec<u8>,
     sink: Sink,
+    tag: String,
 }
 
 /// Everything up to the raster, apart from the encoder so that both can be borrowed.
@@ -217,8 +243,9 @@ impl Pipeline {
     }
 
     /// A pipeline whose network is bound to `slot`, which [`Pipeline::slot`] made for the same
-    /// recipe and shape.
+    /// recipe and shape. `number` tells it from the process's other pipelines.
     pub fn new(
+        number: usize,
         level: Level,
         recipe: Recipe,
         shape: OutputShape,
@@ -231,7 +258,7 @@ impl Pipeline {
             slot,
             infer,
             file: Vec::new(),
-            decoder: Decoder::new(),
+            decoder: Decoder::new(level),
             image: decode::Image::default(),
             preprocessor: Preprocessor::new(level),
             masker: Masker::new(level),
@@ -241,7 +268,13 @@ impl Pipeline {
             resampler: Resampler::new(level),
             compositor: Compositor::new(level),
         };
-        Self { front, encoder: Encoder::new(), encoded: Vec::new(), sink: Sink::new() }
+        Self {
+            front,
+            encoder: Encoder::new(level),
+            encoded: Vec::new(),
+            sink: Sink::new(number),
+            tag: String::new(),
+        }
     }
 
     /// File to file. Nothing is written unless all of it succeeds.
@@ -252,8 +285,9 @@ impl Pipeline {
         files: &FileOptions,
         trace: &mut Trace,
     ) -> Status {
+        self.make_tag(&job.input, &files.digest);
         if !files.overwrite {
-            match sink::existing(&job.input, &job.output, &files.digest) {
+            match sink::existing(&job.input, &job.output, &self.tag) {
                 Existing::UpToDate => return Status::Skipped,
                 Existing::Stale(reason) => trace.redone = Some(reason),
                 Existing::None => {}
@@ -272,11 +306,25 @@ impl Pipeline {
         files: &FileOptions,
         trace: &mut Trace,
     ) -> Result<(), Error> {
-        self.encoded(Input::Path(&job.input), options, &files.digest, trace)?;
+        let tag = std::mem::take(&mut self.tag);
+        let encoded = self.encoded(Input::Path(&job.input), options, &tag, trace).map(drop);
+        self.tag = tag;
+        encoded?;
         let Self { sink, encoded, .. } = self;
         trace.step(Stage::Write, Some(&job.output), || {
-            sink.write(&job.input, &job.output, encoded, files.fsync)
+            sink.write(Some(&job.input), &job.output, encoded, files.fsync)
         })
+    }
+
+    /// `digest` and the input's length, as `qbg1:0123.4f2` (1: the form of the tag).
+    fn make_tag(&mut self, input: &Path, digest: &str) {
+        self.tag.clear();
+        if !digest.is_empty() {
+            // An input that can't be looked at fails at the map stage, with its reason.
+            let length = std::fs::metadata(input).map_or(0, |found| found.len());
+            // Writing to a string can't fail.
+            let _ = write!(self.tag, "qbg1:{digest}.{length:x}");
+        }
     }
 
     /// One image to a file's bytes, tagged with `digest` unless that is empty.
@@ -288,7 +336,7 @@ impl Pipeline {
         trace: &mut Trace,
     ) -> Result<&[u8], Error> {
         let Self { front, encoder, encoded, .. } = self;
-        let (raster, icc, density) = front.raster(input, options, trace)?;
+        let Picture { raster, icc, density } = front.raster(input, options, trace)?;
         let meta = encode::Meta { icc, density, digest };
         trace.step(Stage::Encode, input.path(), || {
             encoder.run(raster, &meta, &options.encode, encoded)
@@ -303,9 +351,8 @@ impl Pipeline {
         input: Input<'_>,
         options: &Options,
         trace: &mut Trace,
-    ) -> Result<(Raster<'_>, Option<&[u8]>), Error> {
-        let (raster, icc, _) = self.front.raster(input, options, trace)?;
-        Ok((raster, icc))
+    ) -> Result<Picture<'_>, Error> {
+        self.front.raster(input, options, trace)
     }
 }
 
@@ -315,7 +362,7 @@ impl Front {
         input: Input<'_>,
         options: &Options,
         trace: &mut Trace,
-    ) -> Result<(Raster<'_>, Option<&[u8]>, Option<Density>), Error> {
+    ) -> Result<Picture<'_>, Error> {
         let path = input.path();
         self.load(input, options, trace)?;
         let geometry = self.preprocess(path, trace)?;
@@ -336,7 +383,9 @@ impl Front {
         match input {
             Input::Path(path) => {
                 let at = Some(path);
-                let mapped = trace.step(Stage::Map, at, || Mapped::open(path, file, mapped::Options::default()))?;
+                let mapped = trace.step(Stage::Map, at, || {
+                    Mapped::open(path, file, mapped::Options::default())
+                })?;
                 trace.bytes_in = mapped.bytes().len() as u64;
                 let decoded =
                     trace.step(Stage::Decode, at, || decoder.decode(mapped.bytes(), limits, image));
@@ -349,25 +398,28 @@ impl Front {
                 trace.step(Stage::Decode, None, || decoder.decode(bytes, limits, image))?;
             }
             Input::Pixels { size, channels, data } => {
-                trace.step(Stage::Decode, None, || {
-                    image.set_pixels(size, channels, data, limits)
-                })?;
+                trace
+                    .step(Stage::Decode, None, || image.set_pixels(size, channels, data, limits))?;
             }
         }
         trace.pixels = image.size.pixels() as u64;
         trace.animated = image.animated;
+        trace.broken_profile = image.icc_ignored;
         Ok(())
     }
 
     fn preprocess(&mut self, path: Option<&Path>, trace: &mut Trace) -> Result<Geometry, Error> {
         let Self { recipe, slot, decoder, image, preprocessor, .. } = self;
         let result = trace.step(Stage::Preprocess, path, || {
-            let rgb = Pixels::new(image.size, &image.rgb)?;
+            let rgb = image.pixels()?;
             let wanted = preprocess::geometry(&recipe.input, image.size).tensor;
-            let tensor = slot.input.get_mut(wanted.pixels() * 3).ok_or_else(|| too_large(wanted))?;
+            let tensor =
+                slot.input.get_mut(wanted.pixels() * 3).ok_or_else(|| too_large(wanted))?;
             let mut broken = false;
-            let mut to_srgb = |rows: &mut [u8]| broken |= !decoder.to_srgb(&image.icc, rows);
-            let convert: Option<&mut dyn FnMut(&mut [u8])> =
+            let mut to_srgb = |rows: &mut [u8]| {
+                broken |= decoder.icc().to_srgb(&image.icc, rows) == icc::Outcome::Unusable;
+            };
+            let convert: Option<&mut ToSrgb<'_>> =
                 if image.icc.is_empty() { None } else { Some(&mut to_srgb) };
             let geometry = preprocessor.run(rgb, &recipe.input, convert, tensor)?;
             Ok((geometry, broken))
@@ -400,7 +452,15 @@ impl Front {
             let size = shape.size.unwrap_or(geometry.tensor);
             let logits = slot.output.get(size.pixels() * shape.channels);
             let logits = logits.ok_or_else(|| too_large(size))?;
-            masker.run(logits, shape.channels, size, &geometry, &recipe.output, image.size, alpha)?;
+            masker.run(
+                logits,
+                shape.channels,
+                size,
+                &geometry,
+                &recipe.output,
+                image.size,
+                alpha,
+            )?;
             refiner.run(alpha, image.size, &options.refine)
         })
     }
@@ -410,14 +470,11 @@ impl Front {
         path: Option<&Path>,
         options: &Options,
         trace: &mut Trace,
-    ) -> Result<(Raster<'_>, Option<&[u8]>, Option<Density>), Error> {
+    ) -> Result<Picture<'_>, Error> {
         let Self { image, alpha, backdrop, resampler, compositor, .. } = self;
         let raster = trace.step(Stage::Composite, path, || {
-            let rgb = Pixels::new(image.size, &image.rgb)?;
-            let own_alpha = match image.alpha.is_empty() {
-                true => None,
-                false => Some(Pixels::new(image.size, &image.alpha)?),
-            };
+            let rgb = image.pixels()?;
+            let own_alpha = image.alpha_plane()?;
             let background = match &options.background {
                 Background::None => composite::Background::None,
                 Background::Color(rgba) => composite::Background::Color(*rgba),
@@ -428,7 +485,7 @@ impl Front {
             compositor.run(rgb, alpha, own_alpha, background, &options.composite)
         })?;
         let icc = (!image.icc.is_empty()).then_some(image.icc.as_slice());
-        Ok((raster, icc, image.density))
+        Ok(Picture { raster, icc, density: image.density })
     }
 }
 

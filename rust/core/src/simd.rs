@@ -68,6 +68,13 @@ impl Level {
         }
     }
 
+    /// The level that `QBG_SIMD` names; the best one if it is unset. An error as for
+    /// [`Level::named`].
+    pub fn from_env() -> Result<Level, String> {
+        let chosen = std::env::var("QBG_SIMD").unwrap_or_default();
+        Level::named(&chosen).map_err(|error| format!("QBG_SIMD: {error}"))
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self.0 {

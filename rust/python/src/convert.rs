@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyBytes;
 use qbg_core::image::Size;
 use qbg_core::pipeline::{Background, FileOptions, Options};
 use qbg_core::recipe::{Activation, Filter, Fit, Input, Output, Recipe, Rounding, Scale};
 use qbg_core::simd::Level;
-use qbg_core::{composite, decode, encode, mask, source, topology};
+use qbg_core::{composite, decode, encode, mask, topology};
 
 /// (height, width, channels, bytes): the form in which Python hands over pixels.
 pub type PixelTuple<'py> = (usize, usize, usize, Bound<'py, PyBytes>);
@@ -43,9 +43,10 @@ pub fn filter(word: &str) -> PyResult<Filter> {
     choose("filter", word, &[("bilinear", Filter::Bilinear), ("lanczos", Filter::Lanczos)])
 }
 
-/// A SIMD level by name, `auto` for the best one.
+/// A SIMD level by name; `auto` for the one that `QBG_SIMD` names, else the best one.
 pub fn level(word: &str) -> PyResult<Level> {
-    Level::named(word).map_err(PyValueError::new_err)
+    let level = if word == "auto" { Level::from_env() } else { Level::named(word) };
+    level.map_err(PyValueError::new_err)
 }
 
 /// How workers are tied to CPUs, by name.
@@ -136,7 +137,8 @@ pub fn options(object: &Bound<'_, PyAny>) -> PyResult<Options> {
         },
         encode: encode::Options {
             format,
-            png_level: attr(object, "png_level")?,
+            png_level: attr::<Option<u8>>(object, "png_level")?
+                .unwrap_or(encode::Options::new(format).png_level),
             quality: attr(object, "quality")?,
         },
     })
@@ -149,11 +151,7 @@ pub fn background_image(object: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> 
 
 /// The writing half of a `qbg.options.FolderOptions`.
 pub fn file_options(folder: &Bound<'_, PyAny>, digest: String) -> PyResult<FileOptions> {
-    Ok(FileOptions {
-        overwrite: attr(folder, "overwrite")?,
-        fsync: attr(folder, "fsync")?,
-        digest,
-    })
+    Ok(FileOptions { overwrite: attr(folder, "overwrite")?, fsync: attr(folder, "fsync")?, digest })
 }
 
 /// Whether the first failure stops the batch.
@@ -178,9 +176,4 @@ fn path_from_bytes(bytes: &[u8]) -> PyResult<PathBuf> {
 #[cfg(not(unix))]
 fn path_from_bytes(bytes: &[u8]) -> PyResult<PathBuf> {
     Ok(PathBuf::from(std::str::from_utf8(bytes)?))
-}
-
-/// A path as Python text, undecodable bytes as surrogates.
-pub fn path_text<'py>(py: Python<'py>, path: &std::path::Path) -> PyResult<Bound<'py, PyString>> {
-    Ok(path.as_os_str().into_pyobject(py)?)
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyBytesMethods, PyDict};
-use qbg_core::backdrop::Picture;
+use qbg_core::backdrop;
 use qbg_core::batch::{Batch, Enter, Setup};
 use qbg_core::crew::Crew;
 use qbg_core::error::{Error, Stage, readable};
 use qbg_core::image::Size;
-use qbg_core::pipeline::{Background, Infer, Input, Options, OutputShape, Pipeline, Trace};
+use qbg_core::pipeline::{
+    Background, Infer, Input, Options, OutputShape, Picture, Pipeline, Trace,
+};
 use qbg_core::pool::Control;
 use qbg_core::preprocess;
 use qbg_core::recipe::{Fit, Recipe};
@@ -80,7 +82,7 @@ impl Maker {
             self.make_worker.call1(py, (view,)).map_err(|error| text(py, &error))
         })?;
         let infer = Box::new(PyInfer { callable, dynamic });
-        Ok(Pipeline::new(self.level, self.recipe, self.shape, slot, infer))
+        Ok(Pipeline::new(index, self.level, self.recipe, self.shape, slot, infer))
     }
 }
 
@@ -91,7 +93,7 @@ pub struct Core {
     places: Vec<Placement>,
     level: Level,
     /// The last background picture, by path.
-    picture: Mutex<Option<(PathBuf, Arc<Picture>)>>,
+    picture: Mutex<Option<(PathBuf, Arc<backdrop::Picture>)>>,
 }
 
 impl Core {
@@ -107,7 +109,7 @@ impl Core {
             let held = lock(&self.picture).clone();
             let picture = match held {
                 Some((held, picture)) if held == path => picture,
-                _ => enter(py, || Picture::open(&path, &options.limits))?,
+                _ => enter(py, || backdrop::Picture::open(&path, &options.limits))?,
             };
             *lock(&self.picture) = Some((path, Arc::clone(&picture)));
             options.background = Background::Picture(picture);
@@ -171,7 +173,7 @@ impl Core {
         options: &Bound<'py, PyAny>,
         encode: bool,
         is_path: bool,
-    ) -> PyResult<Result> {
+    ) -> PyResult<Outcome> {
         let crew = self.crew()?;
         let options = self.options(py, options)?;
         let path: PathBuf;
@@ -198,7 +200,7 @@ impl Core {
             loan.run(|pipeline| finish(pipeline, input, &options, encode)).map(Some)
         })?;
         match finished {
-            Some(finished) => Result::new(py, finished),
+            Some(finished) => Outcome::new(py, finished),
             None => Err(engine_error(py, lock(&engine_failed).take().unwrap_or_default())),
         }
     }
@@ -269,13 +271,13 @@ fn finish(
     input: Input<'_>,
     options: &Options,
     encode: bool,
-) -> std::result::Result<Finished, Error> {
+) -> Result<Finished, Error> {
     let mut trace = Trace::default();
     let mut finished = Finished { pixels: None, encoded: None, icc: None, trace };
     if encode {
         finished.encoded = Some(pipeline.encoded(input, options, "", &mut trace)?.to_vec());
     } else {
-        let (raster, icc) = pipeline.raster(input, options, &mut trace)?;
+        let Picture { raster, icc, .. } = pipeline.raster(input, options, &mut trace)?;
         finished.icc = icc.map(<[u8]>::to_vec);
         let pixels = Pixels::new(raster.size(), raster.channels(), raster.data().to_vec());
         finished.pixels = Some(pixels);
@@ -285,15 +287,15 @@ fn finish(
 }
 
 /// One finished image.
-#[pyclass(frozen, module = "qbg._native")]
-pub struct Result {
+#[pyclass(frozen, name = "Result", module = "qbg._native")]
+pub struct Outcome {
     pixels: Option<Py<Pixels>>,
     encoded: Option<Py<PyBytes>>,
     icc: Option<Py<PyBytes>>,
     trace: Trace,
 }
 
-impl Result {
+impl Outcome {
     fn new(py: Python<'_>, finished: Finished) -> PyResult<Self> {
         let bytes = |data: Vec<u8>| PyBytes::new(py, &data).unbind();
         Ok(Self {
@@ -306,7 +308,7 @@ impl Result {
 }
 
 #[pymethods]
-impl Result {
+impl Outcome {
     #[getter]
     fn pixels(&self, py: Python<'_>) -> Option<Py<Pixels>> {
         self.pixels.as_ref().map(|pixels| pixels.clone_ref(py))

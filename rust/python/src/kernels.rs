@@ -4,15 +4,16 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyBytesMethods};
-use qbg_core::composite::{self, Compositor};
+use qbg_core::composite::{Background as On, Compositor};
 use qbg_core::decode::{Decoder, Image};
-use qbg_core::encode::{self, Encoder};
+use qbg_core::encode::{Encoder, Meta};
 use qbg_core::error::{Kind, Stage};
 use qbg_core::image::{Alpha8, Pixels as View, Raster, Rgb8, Size};
 use qbg_core::mask::Masker;
 use qbg_core::pipeline::Background;
-use qbg_core::preprocess::{self, Preprocessor};
+use qbg_core::preprocess::{Preprocessor, geometry};
 use qbg_core::resample::Resampler;
+use qbg_core::simd::Level;
 use qbg_core::slot::Tensor as CoreTensor;
 
 use crate::convert::{self, PixelTuple};
@@ -54,7 +55,8 @@ pub fn resize(
 
 fn out_len(size: Size, channels: usize) -> Result<usize, Kind> {
     let pixels = size.width.checked_mul(size.height).and_then(|n| n.checked_mul(channels));
-    let too_large = Kind::Tensor { message: "an output needs sides between 1 and 65535".to_owned() };
+    let too_large =
+        Kind::Tensor { message: "an output needs sides between 1 and 65535".to_owned() };
     pixels.filter(|&n| n > 0 && size.width <= 65_535 && size.height <= 65_535).ok_or(too_large)
 }
 
@@ -76,7 +78,7 @@ pub fn preprocess(
     let bytes = image.3.as_bytes();
     let work = || -> Result<(CoreTensor, Size), Kind> {
         let rgb = Rgb8::new(size, bytes)?;
-        let tensor = preprocess::geometry(&recipe.input, size).tensor;
+        let tensor = geometry(&recipe.input, size).tensor;
         let len = tensor.pixels() * 3;
         let mut out = CoreTensor::new(len)?;
         let floats = out.get_mut(len).ok_or(Kind::OutOfMemory { bytes: len as u64 })?;
@@ -112,9 +114,9 @@ pub fn mask(
     enter(py, || {
         let mut work = || -> Result<(), Kind> {
             out_len(image, 1)?;
-            let geometry = preprocess::geometry(&recipe.input, image);
+            let shown = geometry(&recipe.input, image);
             let mut masker = Masker::new(level);
-            masker.run(&floats, channels, tensor, &geometry, &recipe.output, image, &mut alpha)
+            masker.run(&floats, channels, tensor, &shown, &recipe.output, image, &mut alpha)
         };
         work().map_err(|kind| kind.at(Stage::Mask, None))
     })?;
@@ -138,8 +140,8 @@ pub fn composite(
         let work = || -> Result<Pixels, Kind> {
             Alpha8::new(plane_size, plane)?;
             let background = match options.background {
-                Background::Color(rgba) => composite::Background::Color(rgba),
-                _ => composite::Background::None,
+                Background::Color(rgba) => On::Color(rgba),
+                _ => On::None,
             };
             let mut plane = plane.to_vec();
             let mut compositor = Compositor::new(level);
@@ -162,7 +164,7 @@ pub fn decode(
     let bytes = data.as_bytes();
     let mut image = Image::default();
     enter(py, || {
-        let decoded = Decoder::new().decode(bytes, &options.limits, &mut image);
+        let decoded = Decoder::default().decode(bytes, &options.limits, &mut image);
         decoded.map_err(|kind| kind.at(Stage::Decode, None))
     })?;
     let size = image.size;
@@ -189,8 +191,8 @@ pub fn encode<'py>(
                 4 => Raster::Rgba(View::new(size, bytes)?),
                 _ => return Err(bad_channels(channels)),
             };
-            let meta = encode::Meta { icc: None, density: None, digest: "" };
-            Encoder::new().run(raster, &meta, &options.encode, &mut out)
+            let meta = Meta::default();
+            Encoder::new(Level::detect()).run(raster, &meta, &options.encode, &mut out)
         };
         work().map_err(|kind| kind.at(Stage::Encode, None))
     })?;

@@ -17,11 +17,11 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use crate::core::{Core, Failure, Result, Run};
+    use crate::core::{Core, Failure, Outcome, Run};
     #[pymodule_export]
     use crate::kernels::{composite, decode, encode, mask, preprocess, resize};
     #[pymodule_export]
-    use crate::sources::plan;
+    use crate::sources::plan_pairs;
     #[pymodule_export]
     use crate::system::{peak_rss_bytes, system};
     #[pymodule_export]

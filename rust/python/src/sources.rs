@@ -1,12 +1,196 @@
 //! From what a caller names (files, folders, globs, lists) to the core's source and side walk.
+//!
+//! Several inputs become several sources, one after the other. A source settles clashes of names
+//! within itself; between them a set of 64-bit hashes of output names does, as for lists.
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use qbg_core::batch::SideWalk;
 use qbg_core::encode::Format;
-use qbg_core::source::{self, Source};
+use qbg_core::error::{Error, Kind, Stage};
+use qbg_core::source::{
+    self, InputShape, Job, OnCollision, Options, Output, OutputShape, Source, Spec, plan_output,
+};
+
+use crate::convert;
+use crate::enter::enter;
+use crate::error::to_py;
+
+/// One source after the other, each output once.
+pub struct Sources {
+    rest: std::vec::IntoIter<Source>,
+    current: Option<Source>,
+    /// Hashes of the outputs so far; None for a single source, which sees to it by itself.
+    seen: Option<(RandomState, HashSet<u64>)>,
+}
+
+impl Sources {
+    fn new(sources: Vec<Source>) -> Self {
+        let seen = (sources.len() > 1).then(|| (RandomState::new(), HashSet::new()));
+        Self { rest: sources.into_iter(), current: None, seen }
+    }
+
+    fn admit(&mut self, job: Job) -> Result<Job, Error> {
+        let Some((state, seen)) = &mut self.seen else { return Ok(job) };
+        if seen.insert(state.hash_one(&job.output)) {
+            return Ok(job);
+        }
+        let other = PathBuf::from("an earlier input");
+        let kind = Kind::Collision { output: job.output, other };
+        Err(kind.at(Stage::Discover, Some(&job.input)))
+    }
+}
+
+impl Iterator for Sources {
+    type Item = Result<Job, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.current.as_mut().and_then(Iterator::next) {
+                Some(Ok(job)) => return Some(self.admit(job)),
+                Some(error) => return Some(error),
+                None => self.current = Some(self.rest.next()?),
+            }
+        }
+    }
+}
+
+/// What the caller's `inputs_are` makes of one input.
+fn spec(input: PathBuf, inputs_are: &str) -> Result<Spec, Error> {
+    match inputs_are {
+        "globs" => match input.to_str() {
+            Some(text) => Ok(Spec::Glob(text.to_owned())),
+            None => {
+                let message = "a glob must be valid UTF-8".to_owned();
+                Err(Kind::Name { message }.at(Stage::Discover, Some(&input)))
+            }
+        },
+        "list" => Ok(Spec::List(list(&input)?)),
+        _ => Ok(Spec::Path(input)),
+    }
+}
+
+/// A list's lines; `-` is standard input.
+fn list(path: &Path) -> Result<Box<dyn BufRead + Send>, Error> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let opened = File::open(path).map_err(Kind::io("cannot open the list"));
+    let file = opened.map_err(|kind| kind.at(Stage::Discover, Some(path)))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+/// The parts of `folder` that this file needs.
+struct Wish {
+    inputs_are: String,
+    recursive: bool,
+    on_collision: OnCollision,
+    extension: &'static str,
+}
+
+impl Wish {
+    fn read(folder: &Bound<'_, PyAny>, format: Format) -> PyResult<Self> {
+        let on_collision: String = folder.getattr("on_collision")?.extract()?;
+        Ok(Self {
+            inputs_are: folder.getattr("inputs_are")?.extract()?,
+            recursive: folder.getattr("recursive")?.extract()?,
+            on_collision: match on_collision.as_str() {
+                "fail" => OnCollision::Fail,
+                "rename" => OnCollision::Rename,
+                _ => {
+                    return Err(PyValueError::new_err(format!(
+                        "unknown on_collision `{on_collision}`: use fail, rename"
+                    )));
+                }
+            },
+            extension: format.extension(),
+        })
+    }
+}
+
+/// An input's spec, once for the run and once for the side walk, with its options.
+fn plan(
+    input: PathBuf,
+    several: bool,
+    output: Option<&Path>,
+    wish: &Wish,
+) -> Result<(Spec, Option<Spec>, Options), Error> {
+    let at = |kind: Kind| kind.at(Stage::Discover, Some(&input));
+    let spec = spec(input.clone(), &wish.inputs_are)?;
+    let again = match &spec {
+        Spec::Path(path) => Some(Spec::Path(path.clone())),
+        Spec::Glob(text) => Some(Spec::Glob(text.clone())),
+        Spec::List(_) => None,
+    };
+    let shape = if several { InputShape::Many } else { InputShape::of(&spec) };
+    let there = output.map_or(OutputShape::Missing, OutputShape::of);
+    let planned = plan_output(shape, output, there).map_err(at)?;
+    let fold_case = match &planned {
+        Output::Folder(folder) => source::is_case_insensitive(folder),
+        _ => source::is_case_insensitive(input.parent().unwrap_or(Path::new("."))),
+    };
+    let options = Options {
+        output: planned,
+        extension: wish.extension,
+        recursive: wish.recursive,
+        on_collision: wish.on_collision,
+        fold_case,
+    };
+    Ok((spec, again, options))
+}
+
+/// The sources of a run, and the walk that counts them (None if there is a list among them).
+pub fn open(
+    py: Python<'_>,
+    inputs: &[Bound<'_, PyAny>],
+    output: Option<&Bound<'_, PyAny>>,
+    folder: &Bound<'_, PyAny>,
+    format: Format,
+) -> PyResult<(Sources, Option<SideWalk>)> {
+    let paths = inputs.iter().map(convert::path).collect::<PyResult<Vec<_>>>()?;
+    let output = output.map(convert::path).transpose()?;
+    let wish = Wish::read(folder, format)?;
+    let several = paths.len() > 1;
+    enter(py, || {
+        let mut sources = Vec::with_capacity(paths.len());
+        let mut walks = Vec::new();
+        for path in paths {
+            let (spec, again, options) = plan(path.clone(), several, output.as_deref(), &wish)?;
+            walks.push(again.map(|again| (again, options.clone())));
+            let source = Source::new(spec, options);
+            sources.push(source.map_err(|kind| kind.at(Stage::Discover, Some(&path)))?);
+        }
+        let walks: Option<Vec<_>> = walks.into_iter().collect();
+        let side_walk = walks.map(|walks| -> SideWalk {
+            Box::new(move |stop: &AtomicBool| {
+                walks.iter().map(|(spec, options)| source::count(spec, options, stop)).sum()
+            })
+        });
+        Ok((Sources::new(sources), side_walk))
+    })
+}
+
+/// The (input, output) pairs of a run, without doing it.
+#[pyfunction]
+#[pyo3(name = "plan")]
+pub fn plan_pairs(
+    py: Python<'_>,
+    inputs: Vec<Bound<'_, PyAny>>,
+    output: Option<&Bound<'_, PyAny>>,
+    options: &Bound<'_, PyAny>,
+    folder: &Bound<'_, PyAny>,
+) -> PyResult<Vec<(String, String)>> {
+    let format = convert::options(options)?.encode.format;
+    let (sources, _) = open(py, &inputs, output, folder, format)?;
+    let pairs = py.detach(|| sources.collect::<Result<Vec<Job>, Error>>());
+    let jobs = pairs.map_err(|error| to_py(py, &error))?;
+    let text = |path: &Path| qbg_core::error::readable(path);
+    Ok(jobs.iter().map(|job| (text(&job.input), text(&job.output))).collect())
+}

@@ -15,7 +15,7 @@
 mod bmp;
 mod exif;
 mod gif;
-mod icc;
+pub mod icc;
 mod jpeg;
 mod orient;
 mod png;
@@ -29,7 +29,7 @@ mod tests;
 pub use icc::{IccCache, Outcome};
 
 use crate::error::Kind;
-use crate::image::{Alpha8, Density, Rgb8, Size, resize_buffer};
+use crate::image::{Alpha8, Density, Rgb8, Rgba8, Size, resize_buffer};
 use crate::simd::Level;
 
 /// What a file may ask for.
@@ -93,6 +93,43 @@ impl Image {
     /// The alpha plane as a view, if there is one.
     pub fn alpha_plane(&self) -> Result<Option<Alpha8<'_>>, Kind> {
         if self.alpha.is_empty() { Ok(None) } else { Alpha8::new(self.size, &self.alpha).map(Some) }
+    }
+
+    /// Takes pixels that need no decoding: interleaved, 3 (RGB) or 4 (RGB and straight alpha)
+    /// channels, sRGB.
+    pub fn set_pixels(
+        &mut self,
+        size: Size,
+        channels: usize,
+        data: &[u8],
+        limits: &Limits,
+    ) -> Result<(), Kind> {
+        self.clear("pixels");
+        let (width, height) = (size.width as u64, size.height as u64);
+        if width.saturating_mul(height) > limits.max_pixels {
+            return Err(Kind::TooManyPixels { width, height, limit_px: limits.max_pixels });
+        }
+        match channels {
+            3 => {
+                let rgb = Rgb8::new(size, data)?;
+                self.prepare(size, false)?;
+                self.rgb.copy_from_slice(rgb.data());
+            }
+            4 => {
+                let rgba = Rgba8::new(size, data)?;
+                self.prepare(size, true)?;
+                let pixels = rgba.data().as_chunks::<4>().0.iter();
+                let colors = self.rgb.as_chunks_mut::<3>().0.iter_mut();
+                for ((&[r, g, b, a], color), alpha) in pixels.zip(colors).zip(&mut self.alpha) {
+                    (*color, *alpha) = ([r, g, b], a);
+                }
+            }
+            _ => {
+                let message = format!("{channels} channels are not 3 (RGB) or 4 (RGBA)");
+                return Err(Kind::Tensor { message });
+            }
+        }
+        Ok(())
     }
 
     fn clear(&mut self, format: &'static str) {

@@ -53,12 +53,7 @@ struct Stretch {
 impl Masker {
     /// A masker that runs at `level`.
     pub fn new(level: Level) -> Self {
-        Self {
-            level,
-            resampler: Resampler::new(level),
-            probability: Vec::new(),
-            small: Vec::new(),
-        }
+        Self { level, resampler: Resampler::new(level), probability: Vec::new(), small: Vec::new() }
     }
 
     /// Writes the alpha plane of a picture of size `image` to `alpha` (resized to fit).

@@ -74,7 +74,10 @@ pub(super) fn range(values: &[f32]) -> (f32, f32) {
         low[0] = low[0].min(value);
         high[0] = high[0].max(value);
     }
-    (low.into_iter().fold(f32::INFINITY, f32::min), high.into_iter().fold(f32::NEG_INFINITY, f32::max))
+    (
+        low.into_iter().fold(f32::INFINITY, f32::min),
+        high.into_iter().fold(f32::NEG_INFINITY, f32::max),
+    )
 }
 
 /// Probabilities to levels.

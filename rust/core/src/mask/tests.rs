@@ -62,8 +62,10 @@ fn every_level_equals_the_definition_bit_for_bit() {
 #[test]
 fn min_max_and_rounding_follow_the_formula_in_float32() {
     let logits = [0.25f32, 0.5, 0.75, 0.4, 0.31];
-    let truncated = alpha(Level::detect(), &logits, &output(Activation::None, true, Rounding::Truncate));
-    let nearest = alpha(Level::detect(), &logits, &output(Activation::None, true, Rounding::Nearest));
+    let truncated =
+        alpha(Level::detect(), &logits, &output(Activation::None, true, Rounding::Truncate));
+    let nearest =
+        alpha(Level::detect(), &logits, &output(Activation::None, true, Rounding::Nearest));
     for (i, &p) in logits.iter().enumerate() {
         let stretched = (p - 0.25) / 0.5 * 255.0;
         assert_eq!(truncated[i], stretched as u8);
@@ -79,7 +81,8 @@ fn numbers_that_are_none_are_background_and_nothing_breaks() {
         assert_eq!(none, [0, 255, 0, 0, 255]);
         let sigmoid = alpha(level, &logits, &output(Activation::Sigmoid, false, Rounding::Nearest));
         assert_eq!(sigmoid, [0, 255, 0, 128, 186]);
-        let stretched = alpha(level, &logits, &output(Activation::Sigmoid, true, Rounding::Nearest));
+        let stretched =
+            alpha(level, &logits, &output(Activation::Sigmoid, true, Rounding::Nearest));
         assert_eq!(stretched[..3], [0, 255, 0]);
     }
 }
@@ -87,7 +90,8 @@ fn numbers_that_are_none_are_background_and_nothing_breaks() {
 #[test]
 fn a_constant_map_is_not_stretched() {
     for value in [0.0, 0.3, 1.0, 7.0] {
-        let got = alpha(Level::detect(), &[value; 9], &output(Activation::None, true, Rounding::Nearest));
+        let got =
+            alpha(Level::detect(), &[value; 9], &output(Activation::None, true, Rounding::Nearest));
         assert_eq!(got, [(value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8; 9]);
     }
 }
@@ -109,8 +113,7 @@ fn softmax_takes_its_channel_against_the_others() {
 #[test]
 fn only_the_letterboxed_part_is_shown_and_stretched() {
     // A 4x4 map of an 8x8 tensor whose rows 2..6 show the picture: map rows 1 and 2.
-    let geometry =
-        Geometry { tensor: size(8, 8), content: Rect { x: 0, y: 2, size: size(8, 4) } };
+    let geometry = Geometry { tensor: size(8, 8), content: Rect { x: 0, y: 2, size: size(8, 4) } };
     let mut logits = vec![100.0f32; 16];
     logits[4..8].fill(0.25);
     logits[8..12].fill(0.75);

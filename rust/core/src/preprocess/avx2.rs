@@ -48,7 +48,10 @@ pub(super) unsafe fn normalize(rgb: &[u8], affine: &Affine, planes: &mut Planes<
             // SAFETY: the arrays have 16 bytes.
             let (pick_low, pick_high) = unsafe {
                 let (pick_low, pick_high) = &PICKS[c];
-                (_mm_loadu_si128(pick_low.as_ptr().cast()), _mm_loadu_si128(pick_high.as_ptr().cast()))
+                (
+                    _mm_loadu_si128(pick_low.as_ptr().cast()),
+                    _mm_loadu_si128(pick_high.as_ptr().cast()),
+                )
             };
             let levels =
                 _mm_or_si128(_mm_shuffle_epi8(low, pick_low), _mm_shuffle_epi8(high, pick_high));

@@ -58,6 +58,9 @@ impl Affine {
     }
 }
 
+/// Converts interleaved RGB rows to sRGB in place.
+pub type ToSrgb<'a> = dyn FnMut(&mut [u8]) + 'a;
+
 /// One row of three planes.
 type Planes<'a> = [&'a mut [f32]; 3];
 
@@ -101,9 +104,7 @@ pub fn largest(input: &Input) -> Size {
 fn inside(image: Size, frame: Size) -> Size {
     let fit = |frame: usize, image: usize| frame as f64 / image as f64;
     let scale = fit(frame.width, image.width).min(fit(frame.height, image.height));
-    let side = |image: usize, frame: usize| {
-        ((image as f64 * scale + 0.5) as usize).clamp(1, frame)
-    };
+    let side = |image: usize, frame: usize| ((image as f64 * scale + 0.5) as usize).clamp(1, frame);
     Size { width: side(image.width, frame.width), height: side(image.height, frame.height) }
 }
 
@@ -141,7 +142,7 @@ impl Preprocessor {
         &mut self,
         image: Rgb8<'_>,
         input: &Input,
-        to_srgb: Option<&mut dyn FnMut(&mut [u8])>,
+        to_srgb: Option<&mut ToSrgb<'_>>,
         out: &mut [f32],
     ) -> Result<Geometry, Kind> {
         let geometry = geometry(input, image.size());
@@ -168,7 +169,7 @@ impl Preprocessor {
         &mut self,
         image: Rgb8<'_>,
         input: &Input,
-        mut to_srgb: Option<&mut dyn FnMut(&mut [u8])>,
+        mut to_srgb: Option<&mut ToSrgb<'_>>,
         tensor: &mut Tensor<'_>,
         affine: &Affine,
     ) -> Result<(), Kind> {
@@ -191,7 +192,7 @@ impl Preprocessor {
         &mut self,
         image: Rgb8<'_>,
         input: &Input,
-        to_srgb: Option<&mut dyn FnMut(&mut [u8])>,
+        to_srgb: Option<&mut ToSrgb<'_>>,
         tensor: &mut Tensor<'_>,
     ) -> Result<(), Kind> {
         let Self { resampler, resized, .. } = self;
