@@ -46,6 +46,8 @@ pub(super) fn inverse(
             // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
             unsafe { super::avx2::inverse(block, by, to, stride) }
         }
+        Dispatch::Scalar => body(block, by, to, stride),
+        #[cfg(not(target_arch = "x86_64"))]
         _ => body(block, by, to, stride),
     }
 }

@@ -63,6 +63,8 @@ impl<'a> Plane<'a> {
                 // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
                 unsafe { upsample_avx2(way, near, far, to) }
             }
+            Dispatch::Scalar => upsample(way, near, far, to),
+            #[cfg(not(target_arch = "x86_64"))]
             _ => upsample(way, near, far, to),
         }
         to
@@ -150,6 +152,8 @@ pub(super) fn color_row(level: Level, y: &[u8], cb: &[u8], cr: &[u8], to: &mut [
             // SAFETY: a level of Avx2 or more exists only on CPUs that have AVX2 (`Level`).
             unsafe { super::avx2::color_row(y, cb, cr, to) }
         }
+        Dispatch::Scalar => 0,
+        #[cfg(not(target_arch = "x86_64"))]
         _ => 0,
     };
     let rest = to[3 * done..].as_chunks_mut::<3>().0.iter_mut();
