@@ -58,7 +58,8 @@ def add(name, data, expected, tolerance=0):
             alpha = "A" in seen.mode or "transparency" in seen.info
             expected = seen.convert("RGBA" if alpha else "RGB")
     array = np.asarray(expected)
-    assert array.dtype == np.uint8 and array.ndim == 3, name
+    assert array.dtype == np.uint8, name
+    assert array.ndim == 3, name
     keep(f"{name}.raw", array)
     height, width, channels = array.shape
     index.append(f"{name} {width} {height} {channels} {tolerance}")
@@ -117,11 +118,14 @@ COMMON = [(b"cprt", b"text" + bytes(4) + b"CC0\0"), (b"wtpt", xyz(0.9642, 1, 0.8
 def wide_gamut():
     """Primaries of Adobe RGB (1998), adapted to D50, and a gamma of 2.2."""
     tags = [
-        (b"desc", text("wide gamut for tests")), *COMMON,
+        (b"desc", text("wide gamut for tests")),
+        *COMMON,
         (b"rXYZ", xyz(0.60974, 0.31111, 0.01947)),
         (b"gXYZ", xyz(0.20528, 0.62567, 0.06087)),
         (b"bXYZ", xyz(0.14919, 0.06322, 0.74457)),
-        (b"rTRC", gamma(2.2)), (b"gTRC", gamma(2.2)), (b"bTRC", gamma(2.2)),
+        (b"rTRC", gamma(2.2)),
+        (b"gTRC", gamma(2.2)),
+        (b"bTRC", gamma(2.2)),
     ]
     return profile(b"RGB ", b"XYZ ", tags)
 
@@ -179,8 +183,7 @@ def jpeg():
         "low-quality": {"subsampling": 2, "quality": 8},
         "high-quality": {"subsampling": 0, "quality": 100},
     }.items():
-        options = {"quality": 88, **options}
-        add(f"jpeg-{name}.jpg", saved(base, "JPEG", **options), None)
+        add(f"jpeg-{name}.jpg", saved(base, "JPEG", **{"quality": 88, **options}), None)
     # A stream of 2x1 blocks is also one of 1x2 blocks if both cut the picture into as many.
     tall = saved(scene(30, 28), "JPEG", quality=90, subsampling=1)
     add("jpeg-440.jpg", patched(tall, 0xC0, 11, 0x12), None)
@@ -232,8 +235,15 @@ def png_file(width, height, depth, color, rows, extra=b"", interlace=0):
 
 def adam7(array):
     """The rows of a picture of whole bytes per pixel, in Adam7 order."""
-    for x0, y0, dx, dy in [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
-                           (1, 0, 2, 2), (0, 1, 1, 2)]:
+    for x0, y0, dx, dy in [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]:
         part = array[y0::dy, x0::dx]
         if part.size:
             yield from (row.tobytes() for row in part)
@@ -296,10 +306,11 @@ def tiff_file(little, entries, blobs):
     at = 8 + 2 + 12 * len(entries) + 4
     body, table = b"", b""
     for tag, kind, count, value in sorted(entries):
+        content = value
         if tag in blobs:
-            value = at + len(body)
+            content = at + len(body)
             body += blobs[tag] + bytes(len(blobs[tag]) % 2)
-        packed = struct.pack(order + ("H2x" if kind == 3 and count == 1 else "I"), value)
+        packed = struct.pack(order + ("H2x" if kind == 3 and count == 1 else "I"), content)
         table += struct.pack(order + "HHI", tag, kind, count) + packed
     head = (b"II*\0" if little else b"MM\0*") + struct.pack(order + "IH", 8, len(entries))
     return head + table + bytes(4) + body
@@ -310,8 +321,16 @@ def raw_tiff(array, photometric, little=True, extra=(), planar=1):
     bits = array.dtype.itemsize * 8
     order = "<" if little else ">"
     data = (array if planar == 1 else array.transpose(2, 0, 1)).astype(f"{order}u{bits // 8}")
-    entries = [(256, 3, 1, width), (257, 3, 1, height), (259, 3, 1, 1), (262, 3, 1, photometric),
-               (277, 3, 1, channels), (278, 3, 1, height), (284, 3, 1, planar), *extra]
+    entries = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (277, 3, 1, channels),
+        (278, 3, 1, height),
+        (284, 3, 1, planar),
+        *extra,
+    ]
     blobs = {258: struct.pack(f"{order}{channels}H", *[bits] * channels)}
     if channels < 3:
         value = bits if channels == 1 else bits | bits << 16
@@ -321,14 +340,22 @@ def raw_tiff(array, photometric, little=True, extra=(), planar=1):
         entries.append((258, 3, channels, 0))
     if planar == 1:
         entries += [(273, 4, 1, 0), (279, 4, 1, data.nbytes)]
-        return tiff_file(little, entries, {**blobs, 273: data.tobytes()}, )
+        return tiff_file(
+            little,
+            entries,
+            {**blobs, 273: data.tobytes()},
+        )
     raise ValueError("planar is written by Pillow's libtiff only")
 
 
 def tiff():
     base, alpha = scene(), scene_alpha()
-    for name, compression in [("raw", None), ("lzw", "tiff_lzw"), ("deflate", "tiff_adobe_deflate"),
-                              ("packbits", "packbits")]:
+    for name, compression in [
+        ("raw", None),
+        ("lzw", "tiff_lzw"),
+        ("deflate", "tiff_adobe_deflate"),
+        ("packbits", "packbits"),
+    ]:
         add(f"tiff-rgb-{name}.tif", saved(base, "TIFF", compression=compression), None)
     add("tiff-rgba.tif", saved(alpha, "TIFF"), None)
     add("tiff-gray.tif", saved(base.convert("L"), "TIFF", compression="tiff_lzw"), None)
@@ -354,7 +381,8 @@ def tiff():
     multiplied[..., :3] = (straight[..., :3] * a + 127) // 255
     divided = straight.copy()
     divided[..., :3] = np.where(
-        a > 0, np.minimum((multiplied[..., :3].astype(np.int64) * 255 + a // 2) // np.maximum(a, 1), 255), 0)
+        a > 0, np.minimum((multiplied[..., :3].astype(np.int64) * 255 + a // 2) // np.maximum(a, 1), 255), 0
+    )
     add("tiff-associated.tif", raw_tiff(multiplied, 2, extra=[(338, 3, 1, 1)]), divided)
     ignored = raw_tiff(straight, 2, extra=[(338, 3, 1, 0)])
     add("tiff-unspecified-extra.tif", ignored, straight[..., :3])
@@ -371,8 +399,7 @@ def tiff():
 def bmp_file(width, height, bits, coding, body, palette=b"", masks=b""):
     at = 14 + 40 + len(masks) + len(palette)
     colors = len(palette) // 4
-    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, coding, len(body), 3780, 3780,
-                       colors, 0)
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, coding, len(body), 3780, 3780, colors, 0)
     return b"BM" + struct.pack("<IHHI", at + len(body), 0, 0, at) + info + masks + palette + body
 
 
@@ -395,9 +422,14 @@ def bmp():
     packed = (five[..., 0] >> 3) << 11 | (five[..., 1] >> 2) << 5 | five[..., 2] >> 3
     packed = np.pad(packed, ((0, 0), (0, 1))).astype("<u2")
     masks = struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
-    expected = np.stack([np.round((five[..., 0] >> 3) * 255 / 31),
-                         np.round((five[..., 1] >> 2) * 255 / 63),
-                         np.round((five[..., 2] >> 3) * 255 / 31)], -1).astype(np.uint8)
+    expected = np.stack(
+        [
+            np.round((five[..., 0] >> 3) * 255 / 31),
+            np.round((five[..., 1] >> 2) * 255 / 63),
+            np.round((five[..., 2] >> 3) * 255 / 31),
+        ],
+        -1,
+    ).astype(np.uint8)
     add("bmp-16-565.bmp", bmp_file(WIDTH, -HEIGHT, 16, 3, packed.tobytes(), masks=masks), expected)
     colors = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
     palette = b"".join(bytes([b, g, r, 0]) for r, g, b in colors)
@@ -415,7 +447,8 @@ def gif():
     add("gif-plain.gif", saved(palette, "GIF"), None)
     add("gif-transparent.gif", saved(palette, "GIF", transparency=palette.getpixel((8, 8))), None)
     frames = [palette, ImageOps.mirror(base).quantize(31)]
-    add("gif-animated.gif", saved(frames[0], "GIF", save_all=True, append_images=frames[1:]), palette.convert("RGB"))
+    animated = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    add("gif-animated.gif", animated, palette.convert("RGB"))
     add("gif-interlaced.gif", saved(palette, "GIF", interlace=1), None)
     # The same frame on a larger screen: the screen's size is patched and the frame moved.
     file = bytearray(saved(palette, "GIF", interlace=0))

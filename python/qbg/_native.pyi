@@ -130,8 +130,8 @@ class Core:
     Raises ValueError for an unknown word or an impossible recipe.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         recipe: Recipe,
         output_shape: tuple[int, int, int],
         make_worker: Callable[[Slot], Callable[..., None]],
@@ -139,7 +139,7 @@ class Core:
         workers: int,
         pin: str = "auto",
         simd: str = "auto",
-    ) -> None: ...
+    ) -> Core: ...
     @property
     def workers(self) -> int: ...
     @property

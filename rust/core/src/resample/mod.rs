@@ -10,9 +10,13 @@
 //!     w[j]    = filter((j - center + 0.5) / stretch), divided by their sum,
 //!               rounded to a multiple of 2^-22, halves away from zero
 //! pass:   out[i] = clip((2^21 + sum of w[j] * in[j] over the window) >> 22, 0, 255)
-//! resize: all rows horizontally to 8 bits, then all columns vertically to 8 bits;
-//!         a dimension that doesn't change is not passed at all
+//! resize: all rows horizontally to 8 bits, then all columns vertically to 8 bits, or, if the
+//!         height shrinks by more than twice as many pixels as the width does, the other way
+//!         round; a dimension that doesn't change is not passed at all
 //! ```
+//!
+//! The order of passes is that of Pillow 13; earlier ones always pass horizontally first. The two
+//! orders differ by the rounding between the passes, a level or two in some pixels.
 //!
 //! Channels are independent: with 4 channels nothing is multiplied by alpha (Pillow's RGBX, not
 //! its RGBA).
@@ -73,6 +77,7 @@ pub struct Resampler {
     plans: Plans,
     turned: Turned,
     window: Vec<u8>,
+    strip: Vec<u8>,
     line: Vec<u8>,
 }
 
@@ -126,6 +131,7 @@ impl Resampler {
             plans: Plans::default(),
             turned: Turned::default(),
             window: Vec::new(),
+            strip: Vec::new(),
             line: Vec::new(),
         }
     }
@@ -195,6 +201,7 @@ impl Resampler {
             }
             (true, false) => self.horizontally(src, size, filter, sink),
             (false, true) => self.vertically(src, size, filter, sink),
+            (true, true) if vertical_first(from, size) => self.down_first(src, size, filter, sink),
             (true, true) => self.both(src, size, filter, sink),
         }
     }
@@ -242,7 +249,42 @@ impl Resampler {
         Ok(())
     }
 
-    /// Both passes. `window` holds the horizontally resampled rows `first..first + held`.
+    /// Both passes, vertical first: as many output rows as make a strip, then the strip.
+    fn down_first<const C: usize>(
+        &mut self,
+        src: Pixels<'_, C>,
+        size: Size,
+        filter: Filter,
+        sink: &mut impl Sink,
+    ) -> Result<(), Kind> {
+        let wide = self.plans.prepare(src.size().width, size.width, filter)?;
+        let high = self.plans.prepare(src.size().height, size.height, filter)?;
+        let (wide, high) = (self.plans.at(wide), self.plans.at(high));
+        let (stride, out_stride) = (src.size().width * C, size.width * C);
+        let rows = strip_rows(self.level);
+        self.turned.fit(rows, stride, out_stride)?; // also proves that the products fit
+        resize_buffer(&mut self.window, rows * stride)?;
+        resize_buffer(&mut self.strip, rows * out_stride)?;
+        for first in (0..size.height).step_by(rows) {
+            let count = rows.min(size.height - first);
+            let shrunk = &mut self.window[..count * stride];
+            for (y, line) in shrunk.chunks_exact_mut(stride).enumerate() {
+                let taps = high.taps(first + y);
+                let window = &src.data()[taps.start * stride..][..taps.weights.len() * stride];
+                blend(self.level, window, taps, line);
+            }
+            let block = Block { pixels: shrunk, stride, channels: C };
+            let lines = &mut self.strip[..count * out_stride];
+            across(self.level, block, wide, &mut self.turned, lines);
+            for line in lines.chunks_exact(out_stride) {
+                sink.line().copy_from_slice(line);
+                sink.done();
+            }
+        }
+        Ok(())
+    }
+
+    /// Both passes, horizontal first. `window` holds the horizontally resampled rows `first..first + held`.
     fn both<const C: usize>(
         &mut self,
         src: Pixels<'_, C>,
@@ -309,6 +351,13 @@ fn stride<const C: usize>(size: Size) -> Result<usize, Kind> {
             message: format!("{}x{} is no size of a picture", size.width, size.height),
         }),
     }
+}
+
+/// Pillow 13's rule for the order of passes.
+fn vertical_first(from: Size, to: Size) -> bool {
+    let saved = |from: usize, to: usize| from as i128 - to as i128;
+    let (rows, columns) = (saved(from.height, to.height), saved(from.width, to.width));
+    rows > 0 && rows > 2 * columns
 }
 
 /// How many rows [`across`] takes at a time.

