@@ -5,9 +5,17 @@
 //!  source    mapped  decode    preprocess   (caller)  mask    composite    encode    sink
 //! ```
 //!
-//! The way of one image is [`pipeline`]; [`pool`] runs many of them. Stages take and give the
-//! types of [`image`] and never name each other or the pool. Nothing here knows Python, prints,
-//! or holds global state.
+//! [`pipeline`] is the way of one image: the only file that names all stages, in this order.
+//! [`batch`] puts many of them on the workers of [`pool`]; [`crew`] keeps the workers' pipelines
+//! warm between batches and lends them for single images; [`slot`] is the memory that a worker
+//! shares with the engine, which is the caller's and is called through [`pipeline::Infer`].
+//! [`topology`] says where workers run, [`meter`] reads the clock.
+//!
+//! Below the stages lie rooms that several of them use: [`image`] (views of pixels), [`recipe`]
+//! (what a network wants, as data), [`resample`] (Pillow's resize), [`backdrop`], [`simd`]
+//! (levels as values) and [`error`]. Stages never name each other or the pool, but for one
+//! edge: [`sink`] asks [`encode::inspect`] whether an output is whole. Nothing here knows Python
+//! or prints; the one global thing is the guard of mapped files, which a signal handler needs.
 
 pub mod backdrop;
 pub mod batch;
