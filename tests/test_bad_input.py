@@ -150,7 +150,7 @@ def test_files_removed_and_truncated_while_the_batch_runs(qbg: Run, photos: Path
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for number in range(8):
-        shutil.copy(photos / "cat.jpg", source / f"cat{number}.jpg")
+        shutil.copy(photos / "coat.jpg", source / f"coat{number}.jpg")
     command = [*qbg_command(), "remove", str(source), str(target), "--workers", "1", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         while running.poll() is None and not (target.exists() and list(target.glob("*.png"))):

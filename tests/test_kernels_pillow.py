@@ -107,7 +107,7 @@ def test_resize_equals_pillow_for_any_size(
 @pytest.mark.parametrize("dark", [False, True])
 def test_preprocess_equals_the_recipe(dark: bool, level: str):
     """A dark picture is where dividing by the maximum and by 255 differ."""
-    image = by_hand.load(PICTURES / "photos" / "coffee.jpg")
+    image = by_hand.load(PICTURES / "photos" / "clogs.jpg")
     if dark:
         image = image.point(lambda value: value // 3)
     expected = by_hand.tensor(image, 320)

@@ -17,7 +17,7 @@ from oracles import recipe as by_hand
 
 MODEL = Path(package.__file__).parent / "models" / "data" / "u2netp.onnx"
 # Share of the picture that is subject, by eye with room: enough to notice an empty or an inverted mask.
-COVERAGE = {"astronaut": (0.4, 0.7), "coffee": (0.35, 0.6), "boots": (0.2, 0.45), "shirt": (0.35, 0.6)}
+COVERAGE = {"cap": (0.5, 0.8), "skirt": (0.15, 0.4), "boots": (0.2, 0.45), "shirt": (0.35, 0.6)}
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,9 @@ def commands() -> list[str]:
 @pytest.fixture
 def place(tmp_path: Path, photos: Path) -> Path:
     """A working folder with photo.jpg and photos/."""
-    shutil.copy(photos / "cat.jpg", tmp_path / "photo.jpg")
+    shutil.copy(photos / "coat.jpg", tmp_path / "photo.jpg")
     (tmp_path / "photos").mkdir()
-    for name in ("coffee.jpg", "heels.jpg"):
+    for name in ("clogs.jpg", "heels.jpg"):
         shutil.copy(photos / name, tmp_path / "photos" / name)
     return tmp_path
 
