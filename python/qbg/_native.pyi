@@ -74,6 +74,9 @@ class Result:
     def icc(self) -> bytes | None:
         """The input's RGB profile, if it had one: the pixels are in its space."""
     @property
+    def density(self) -> tuple[float, float] | None:
+        """Dots per inch (x, y) of the input after orientation; None when it was encoded or has none."""
+    @property
     def stage_ns(self) -> dict[str, int]:
         """Nanoseconds per stage, by name."""
     @property
@@ -84,7 +87,8 @@ class Failure:
     """One image that failed."""
 
     @property
-    def file(self) -> str: ...
+    def file(self) -> str:
+        """The path as it is: bytes that aren't UTF-8 as surrogates, as `os.fsdecode` gives them."""
     @property
     def stage(self) -> str: ...
     @property

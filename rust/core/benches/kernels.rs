@@ -123,10 +123,10 @@ fn main() {
         });
         case(&label("composite"), bytes, |level| {
             let mut compositor = Compositor::new(level);
-            let (mut alpha, options) = (plane.clone(), composite::Options::default());
+            let (alpha, options) = (&plane, composite::Options::default());
             move || {
                 let background = composite::Background::None;
-                compositor.run(view, &mut alpha, None, background, &options).unwrap();
+                compositor.run(view, alpha, None, background, &options).unwrap();
             }
         });
         let rgba: Vec<u8> = rgb

@@ -98,7 +98,7 @@ pub enum Kind {
         what: String,
     },
     /// The header promises more pixels than allowed.
-    #[error("{width}x{height} is {} megapixels, more than the limit of {}", width.saturating_mul(*height) / 1_000_000, limit_px / 1_000_000)]
+    #[error("{width}x{height} is {} pixels, more than the limit of {limit_px}", width.saturating_mul(*height))]
     TooManyPixels {
         /// Width in the header.
         width: u64,
@@ -187,6 +187,9 @@ pub enum Kind {
     /// The file grew or was written to while it was being read.
     #[error("the file changed while it was being read")]
     Changed,
+    /// A whole picture that qbg didn't make stands where the output goes.
+    #[error("a picture that qbg did not make is there")]
+    Foreign,
     /// The run was stopped before this image was done.
     #[error("stopped before it was done")]
     Cancelled,
@@ -207,24 +210,37 @@ impl Kind {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Kind::TooManyPixels { .. } => Some("raise --max-pixels, or skip the file"),
-            Kind::Empty => Some("the file may still be being copied; run again to pick it up"),
-            Kind::Truncated { .. } | Kind::Shrunk | Kind::Changed => {
+            Kind::Empty | Kind::Truncated { .. } | Kind::Shrunk | Kind::Changed => {
                 Some("the file may still be being copied; run again to pick it up")
             }
-            Kind::UnknownFormat => Some("convert it to PNG or JPEG first"),
-            Kind::Unsupported { format: "HEIC" | "AVIF", .. } => {
+            Kind::NotAFile => Some("name a file, or a folder to walk"),
+            Kind::UnknownFormat | Kind::Unsupported { .. } => {
                 Some("convert it to PNG or JPEG first")
             }
+            Kind::TooManyBytes { .. } | Kind::Corrupt { .. } => {
+                Some("the file is damaged, or no picture; get it again, or convert it")
+            }
+            Kind::Infer { .. } => Some("try the model on another picture, or another engine"),
+            Kind::Tensor { .. } => Some("model and recipe may not fit each other: see --recipe"),
             Kind::Collision { .. } => Some("rename one of them, or pass --on-collision rename"),
             Kind::OverwritesInput => Some("choose another output folder or format"),
+            Kind::Foreign => Some("pass --overwrite to replace it, or choose another output"),
+            Kind::LinkLoop => Some("remove the link, or name the folders without it"),
+            Kind::Name { .. } => Some("rename the file or the folder"),
+            Kind::Encode { .. } => Some("choose another --format, or a smaller picture"),
             Kind::Panic { .. } => Some("this is a bug in qbg: please report it with the file"),
             Kind::OutOfMemory { .. } => Some("use fewer workers, or lower --max-pixels"),
-            Kind::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => Some("check the permissions"),
-                io::ErrorKind::StorageFull => Some("free some space and run again"),
-                _ => None,
-            },
-            _ => None,
+            Kind::Cancelled => Some("run again to do the rest"),
+            Kind::Io { source, .. } => Some(match source.kind() {
+                io::ErrorKind::PermissionDenied => "check the permissions",
+                io::ErrorKind::StorageFull => "free some space and run again",
+                io::ErrorKind::NotFound => {
+                    "check the name; the file may have been moved or removed"
+                }
+                io::ErrorKind::NotADirectory => "a file stands where a folder is needed",
+                io::ErrorKind::InvalidFilename => "the name is too long for this file system",
+                _ => "check the disk or the network drive, and run again",
+            }),
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use crate::backdrop::{self, Backdrop};
 use crate::composite::{self, Compositor};
@@ -80,8 +81,8 @@ pub struct FileOptions {
     pub overwrite: bool,
     /// Make each output durable before it is renamed.
     pub fsync: bool,
-    /// Tag of model and options, written into every output with the input's length behind it, so
-    /// that another input's output isn't taken for this one's. Empty: no tag, nothing is skipped.
+    /// Tag of model and options, written into every output with the input's length and time of
+    /// change behind it, so that another input's output isn't taken for this one's.
     pub digest: String,
 }
 
@@ -290,6 +291,10 @@ impl Pipeline {
             match sink::existing(&job.input, &job.output, &self.tag) {
                 Existing::UpToDate => return Status::Skipped,
                 Existing::Stale(reason) => trace.redone = Some(reason),
+                Existing::Foreign => {
+                    let error = Kind::Foreign.at(Stage::Write, Some(&job.output));
+                    return Status::Failed(Box::new(error));
+                }
                 Existing::None => {}
             }
         }
@@ -316,15 +321,16 @@ impl Pipeline {
         })
     }
 
-    /// `digest` and the input's length, as `qbg1:0123.4f2` (1: the form of the tag).
+    /// `qbg1:`, the digest, the input's length and its time of change in nanoseconds, in hex.
     fn make_tag(&mut self, input: &Path, digest: &str) {
         self.tag.clear();
-        if !digest.is_empty() {
-            // An input that can't be looked at fails at the map stage, with its reason.
-            let length = std::fs::metadata(input).map_or(0, |found| found.len());
-            // Writing to a string can't fail.
-            let _ = write!(self.tag, "qbg1:{digest}.{length:x}");
-        }
+        // An input that can't be looked at fails at the map stage, with its reason.
+        let (length, changed_ns) = std::fs::metadata(input).map_or((0, 0), |found| {
+            let since = found.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            (found.len(), since.map_or(0, |since| since.as_nanos()))
+        });
+        // Writing to a string can't fail.
+        let _ = write!(self.tag, "qbg1:{digest}.{length:x}.{changed_ns:x}");
     }
 
     /// One image to a file's bytes, tagged with `digest` unless that is empty.

@@ -46,6 +46,8 @@ pub enum Existing {
     UpToDate,
     /// Something else, for the reason given; it will be replaced.
     Stale(&'static str),
+    /// A whole picture without a tag: somebody else's, which is not for us to replace unasked.
+    Foreign,
 }
 
 /// Whether `output` already holds the result of `input` under the options that `digest` stands
@@ -60,21 +62,22 @@ pub fn existing(input: &Path, output: &Path, digest: &str) -> Existing {
     if !found.is_file() {
         return Existing::Stale("not a regular file");
     }
+    let Ok(mut file) = File::open(output) else { return Existing::Stale("unreadable") };
+    let seen = match encode::inspect(&mut file) {
+        None => return Existing::Stale("not an image that qbg writes"),
+        Some(seen) if !seen.whole => return Existing::Stale("not whole"),
+        Some(seen) => seen,
+    };
+    let Some(tag) = seen.digest else { return Existing::Foreign };
     let times = fs::metadata(input).and_then(|input| Ok((input.modified()?, found.modified()?)));
     match times {
         Ok((input, output)) if output < input => return Existing::Stale("older than the input"),
         Ok(_) => {}
         Err(_) => return Existing::Stale("of unknown age"),
     }
-    let Ok(mut file) = File::open(output) else { return Existing::Stale("unreadable") };
-    match encode::inspect(&mut file) {
-        None => Existing::Stale("not an image that qbg writes"),
-        Some(seen) if !seen.whole => Existing::Stale("not whole"),
-        Some(seen) => match seen.digest {
-            None => Existing::Stale("not made by qbg"),
-            Some(found) if found == digest => Existing::UpToDate,
-            Some(_) => Existing::Stale("made with another model or other options"),
-        },
+    match tag == digest {
+        true => Existing::UpToDate,
+        false => Existing::Stale("made from another input, or with another model or other options"),
     }
 }
 

@@ -170,7 +170,9 @@ fn codecs_alone(job: &Job) -> (usize, usize) {
     let pixels = image.rgb.chunks(3).zip(&image.alpha);
     let rgba: Vec<u8> = pixels.flat_map(|(rgb, &alpha)| [rgb[0], rgb[1], rgb[2], alpha]).collect();
     let raster = Raster::Rgba(Pixels::new(image.size, &rgba).unwrap());
-    let tag = format!("qbg1:00ff.{:x}", bytes.len());
+    let changed = std::fs::metadata(&job.input).unwrap().modified().unwrap();
+    let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let tag = format!("qbg1:00ff.{:x}.{since:x}", bytes.len());
     let meta = Meta { digest: &tag, ..Meta::default() };
     let mut encoder = Encoder::new(Level::detect());
     let mut out = Vec::new();

@@ -3,6 +3,7 @@
 //! The GIL is taken once per image, for the callable alone. A worker thread keeps its Python
 //! thread state for life: it attaches once, detaches at once, and does all its work inside.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -263,6 +264,7 @@ struct Finished {
     pixels: Option<Pixels>,
     encoded: Option<Vec<u8>>,
     icc: Option<Vec<u8>>,
+    density: Option<(f64, f64)>,
     trace: Trace,
 }
 
@@ -273,11 +275,12 @@ fn finish(
     encode: bool,
 ) -> Result<Finished, Error> {
     let mut trace = Trace::default();
-    let mut finished = Finished { pixels: None, encoded: None, icc: None, trace };
+    let mut finished = Finished { pixels: None, encoded: None, icc: None, density: None, trace };
     if encode {
         finished.encoded = Some(pipeline.encoded(input, options, "", &mut trace)?.to_vec());
     } else {
-        let Picture { raster, icc, .. } = pipeline.raster(input, options, &mut trace)?;
+        let Picture { raster, icc, density } = pipeline.raster(input, options, &mut trace)?;
+        finished.density = density.map(|density| (density.x_dpi, density.y_dpi));
         finished.icc = icc.map(<[u8]>::to_vec);
         let pixels = Pixels::new(raster.size(), raster.channels(), raster.data().to_vec());
         finished.pixels = Some(pixels);
@@ -292,6 +295,7 @@ pub struct Outcome {
     pixels: Option<Py<Pixels>>,
     encoded: Option<Py<PyBytes>>,
     icc: Option<Py<PyBytes>>,
+    density: Option<(f64, f64)>,
     trace: Trace,
 }
 
@@ -302,6 +306,7 @@ impl Outcome {
             pixels: finished.pixels.map(|pixels| Py::new(py, pixels)).transpose()?,
             encoded: finished.encoded.map(bytes),
             icc: finished.icc.map(bytes),
+            density: finished.density,
             trace: finished.trace,
         })
     }
@@ -325,6 +330,11 @@ impl Outcome {
     }
 
     #[getter]
+    fn density(&self) -> Option<(f64, f64)> {
+        self.density
+    }
+
+    #[getter]
     fn stage_ns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (stage, ns) in self.trace.stages.iter() {
@@ -342,7 +352,7 @@ impl Outcome {
 /// One image that failed.
 #[pyclass(frozen, get_all, module = "qbg._native")]
 pub struct Failure {
-    file: String,
+    file: OsString,
     stage: &'static str,
     message: String,
     hint: Option<&'static str>,
@@ -352,7 +362,7 @@ pub struct Failure {
 impl Failure {
     fn new(error: &Error) -> Self {
         Self {
-            file: error.path.as_deref().map(readable).unwrap_or_default(),
+            file: error.path.clone().unwrap_or_default().into_os_string(),
             stage: error.stage.name(),
             message: error.kind.to_string(),
             hint: error.kind.hint(),

@@ -143,10 +143,9 @@ pub fn composite(
                 Background::Color(rgba) => On::Color(rgba),
                 _ => On::None,
             };
-            let mut plane = plane.to_vec();
             let mut compositor = Compositor::new(level);
             let rgb = Rgb8::new(size, colors)?;
-            let raster = compositor.run(rgb, &mut plane, None, background, &options.composite)?;
+            let raster = compositor.run(rgb, plane, None, background, &options.composite)?;
             Ok(Pixels::new(raster.size(), raster.channels(), raster.data().to_vec()))
         };
         work().map_err(|kind| kind.at(Stage::Composite, None))

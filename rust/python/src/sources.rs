@@ -4,6 +4,7 @@
 //! within itself; between them a set of 64-bit hashes of output names does, as for lists.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader};
@@ -29,18 +30,36 @@ pub struct Sources {
     current: Option<Source>,
     /// Hashes of the outputs so far; None for a single source, which sees to it by itself.
     seen: Option<(RandomState, HashSet<u64>)>,
+    on_collision: OnCollision,
+    extension: &'static str,
 }
 
 impl Sources {
-    fn new(sources: Vec<Source>) -> Self {
+    fn new(sources: Vec<Source>, wish: &Wish) -> Self {
         let seen = (sources.len() > 1).then(|| (RandomState::new(), HashSet::new()));
-        Self { rest: sources.into_iter(), current: None, seen }
+        let Wish { on_collision, extension, .. } = *wish;
+        Self { rest: sources.into_iter(), current: None, seen, on_collision, extension }
     }
 
-    fn admit(&mut self, job: Job) -> Result<Job, Error> {
+    fn admit(&mut self, mut job: Job) -> Result<Job, Error> {
         let Some((state, seen)) = &mut self.seen else { return Ok(job) };
         if seen.insert(state.hash_one(&job.output)) {
             return Ok(job);
+        }
+        if self.on_collision == OnCollision::Rename {
+            // As within a folder: the full name, `x.jpg.png`, then with a number.
+            let full = job.input.file_name().unwrap_or_default().to_os_string();
+            for number in 1u64.. {
+                let mut name = full.clone();
+                if number > 1 {
+                    name.push(format!(".{number}"));
+                }
+                name.push(format!(".{}", self.extension));
+                job.output.set_file_name(name);
+                if seen.insert(state.hash_one(&job.output)) {
+                    return Ok(job);
+                }
+            }
         }
         let other = PathBuf::from("an earlier input");
         let kind = Kind::Collision { output: job.output, other };
@@ -173,7 +192,7 @@ pub fn open(
                 walks.iter().map(|(spec, options)| source::count(spec, options, stop)).sum()
             })
         });
-        Ok((Sources::new(sources), side_walk))
+        Ok((Sources::new(sources, &wish), side_walk))
     })
 }
 
@@ -186,11 +205,11 @@ pub fn plan_pairs(
     output: Option<&Bound<'_, PyAny>>,
     options: &Bound<'_, PyAny>,
     folder: &Bound<'_, PyAny>,
-) -> PyResult<Vec<(String, String)>> {
+) -> PyResult<Vec<(OsString, OsString)>> {
     let format = convert::options(options)?.encode.format;
     let (sources, _) = open(py, &inputs, output, folder, format)?;
     let pairs = py.detach(|| sources.collect::<Result<Vec<Job>, Error>>());
     let jobs = pairs.map_err(|error| to_py(py, &error))?;
-    let text = |path: &Path| qbg_core::error::readable(path);
-    Ok(jobs.iter().map(|job| (text(&job.input), text(&job.output))).collect())
+    let pair = |job: Job| (job.input.into_os_string(), job.output.into_os_string());
+    Ok(jobs.into_iter().map(pair).collect())
 }

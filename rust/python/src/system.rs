@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use qbg_core::meter;
 use qbg_core::simd::Level;
 use qbg_core::topology::{Topology, affinity};
 
-/// The machine as qbg sees it.
+/// The machine as qbg sees it. ValueError if `QBG_SIMD` names a level that this CPU lacks.
 #[pyfunction]
 #[pyo3(signature = (root = "/"))]
 pub fn system<'py>(py: Python<'py>, root: &str) -> PyResult<Bound<'py, PyDict>> {
@@ -27,7 +28,8 @@ pub fn system<'py>(py: Python<'py>, root: &str) -> PyResult<Bound<'py, PyDict>> 
     dict.set_item("numa", topology.numa)?;
     dict.set_item("memory_bytes", topology.memory_bytes)?;
     dict.set_item("memory_limit_bytes", topology.memory_limit_bytes)?;
-    dict.set_item("simd", Level::detect().name())?;
+    let level = Level::from_env().map_err(PyValueError::new_err)?;
+    dict.set_item("simd", level.name())?;
     let levels: Vec<_> = Level::available().iter().map(|level| level.name()).collect();
     dict.set_item("simd_levels", levels)?;
     dict.set_item("default_workers", topology.workers())?;

@@ -70,65 +70,112 @@ pub struct Compositor {
     foreground: Foreground,
     /// One row of an opaque color.
     back: Vec<u8>,
+    /// Alpha times the input's own.
+    product: Vec<u8>,
     out: Vec<u8>,
+}
+
+/// The network's alpha, from which colors are estimated, and the alpha that is shown.
+#[derive(Clone, Copy)]
+struct Planes<'a> {
+    alpha: Alpha8<'a>,
+    shown: Alpha8<'a>,
 }
 
 impl Compositor {
     /// A compositor whose kernels run at `level`.
     pub fn new(level: Level) -> Self {
-        Compositor { level, foreground: Foreground::default(), back: Vec::new(), out: Vec::new() }
+        Compositor {
+            level,
+            foreground: Foreground::default(),
+            back: Vec::new(),
+            product: Vec::new(),
+            out: Vec::new(),
+        }
     }
 
     /// Puts the picture's subject on `background`.
     ///
-    /// `alpha` has one byte per pixel of `rgb`; it is multiplied by `input_alpha`, in place. The
-    /// raster lies in the compositor's memory until the next call.
+    /// `alpha` has one byte per pixel of `rgb`. What is shown is its product with `input_alpha`; the
+    /// subject's own color is estimated from `alpha` alone, since a picture's own soft alpha is no
+    /// sign of background in its colors. The raster lies in the compositor's memory until the next
+    /// call.
     pub fn run<'a>(
         &'a mut self,
         rgb: Rgb8<'_>,
-        alpha: &mut [u8],
+        alpha: &[u8],
         input_alpha: Option<Alpha8<'_>>,
         background: Background<'_>,
         options: &Options,
     ) -> Result<Raster<'a>, Kind> {
         let size = rgb.size();
-        Alpha8::new(size, alpha)?;
-        if let Some(by) = input_alpha {
-            same(size, by.size(), "the input's alpha")?;
-            multiply(self.level, alpha, by.data());
-        }
         let alpha = Alpha8::new(size, alpha)?;
+        // Taken out for the time of the call, so that a plane in it can be read beside `self`.
+        let mut product = std::mem::take(&mut self.product);
+        let result = self.show(rgb, alpha, input_alpha, &mut product, background, options);
+        self.product = product;
+        let (rect, channels) = result?;
+        Ok(match channels {
+            1 => Raster::Gray(Pixels::new(rect.size, &self.out)?),
+            3 => Raster::Rgb(Pixels::new(rect.size, &self.out)?),
+            _ => Raster::Rgba(Pixels::new(rect.size, &self.out)?),
+        })
+    }
+
+    /// Fills `out`; says which part of the picture that is, and with how many channels.
+    fn show(
+        &mut self,
+        rgb: Rgb8<'_>,
+        alpha: Alpha8<'_>,
+        input_alpha: Option<Alpha8<'_>>,
+        product: &mut Vec<u8>,
+        background: Background<'_>,
+        options: &Options,
+    ) -> Result<(Rect, usize), Kind> {
+        let size = rgb.size();
+        let shown = match input_alpha {
+            Some(by) => {
+                same(size, by.size(), "the input's alpha")?;
+                resize_buffer(product, size.pixels())?;
+                product.copy_from_slice(alpha.data());
+                multiply(self.level, product, by.data());
+                Alpha8::new(size, product)?
+            }
+            None => alpha,
+        };
         let rect = match options.crop {
-            Some(margin) => subject(alpha, margin),
+            Some(margin) => subject(shown, margin),
             None => Rect { x: 0, y: 0, size },
         };
         if options.only_mask {
-            return self.mask(alpha, rect);
+            self.mask(shown, rect)?;
+            return Ok((rect, 1));
         }
-        if options.decontaminate && prepare(self.level, &mut self.foreground, rgb, alpha)? {
-            self.compose(rgb, alpha, background, rect, options.keep_hidden, true)
-        } else {
-            self.compose(rgb, alpha, background, rect, options.keep_hidden, false)
-        }
+        let estimated =
+            options.decontaminate && prepare(self.level, &mut self.foreground, rgb, alpha)?;
+        let planes = Planes { alpha, shown };
+        let channels =
+            self.compose(rgb, planes, background, rect, options.keep_hidden, estimated)?;
+        Ok((rect, channels))
     }
 
-    fn mask(&mut self, alpha: Alpha8<'_>, rect: Rect) -> Result<Raster<'_>, Kind> {
+    fn mask(&mut self, alpha: Alpha8<'_>, rect: Rect) -> Result<(), Kind> {
         resize_buffer(&mut self.out, rect.size.pixels())?;
         for (y, out) in self.out.chunks_exact_mut(rect.size.width).enumerate() {
             out.copy_from_slice(&alpha.row(rect.y + y)[rect.x..][..rect.size.width]);
         }
-        Ok(Raster::Gray(Pixels::new(rect.size, &self.out)?))
+        Ok(())
     }
 
     fn compose(
         &mut self,
         rgb: Rgb8<'_>,
-        alpha: Alpha8<'_>,
+        planes: Planes<'_>,
         background: Background<'_>,
         rect: Rect,
         keep_hidden: bool,
         estimated: bool,
-    ) -> Result<Raster<'_>, Kind> {
+    ) -> Result<usize, Kind> {
         let background = match background {
             Background::Color([.., 0]) => Background::None,
             other => other,
@@ -150,10 +197,10 @@ impl Compositor {
         resize_buffer(&mut self.out, bytes.ok_or(Kind::OutOfMemory { bytes: u64::MAX })?)?;
         for (y, out) in self.out.chunks_exact_mut(channels * width).enumerate() {
             let y = rect.y + y;
-            let made = estimated && row(self.level, &mut self.foreground, rgb, alpha, y);
+            let made = estimated && row(self.level, &mut self.foreground, rgb, planes.alpha, y);
             let colors = if made { self.foreground.colors() } else { rgb.row(y) };
             let colors = &colors[3 * rect.x..][..3 * width];
-            let alpha = &alpha.row(y)[rect.x..][..width];
+            let alpha = &planes.shown.row(y)[rect.x..][..width];
             match background {
                 Background::None => cutout(self.level, colors, alpha, out, keep_hidden),
                 Background::Color(back @ [.., ..=254]) => {
@@ -165,11 +212,7 @@ impl Compositor {
                 }
             }
         }
-        Ok(if channels == 4 {
-            Raster::Rgba(Pixels::new(rect.size, &self.out)?)
-        } else {
-            Raster::Rgb(Pixels::new(rect.size, &self.out)?)
-        })
+        Ok(channels)
     }
 }
 

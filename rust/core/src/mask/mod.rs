@@ -1,7 +1,7 @@
 //! From the network's output to alpha: activation, min-max, rounding, and up to the picture's size.
 //!
 //! ```text
-//! p = logit                             (activation none; not a number counts as 0)
+//! p = logit                             (activation none)
 //!   = 1 / (1 + e^-logit)                (sigmoid)
 //!   = 1 / sum of e^(logit_k - logit)    (softmax, k over all channels)
 //! p = (p - min) / (max - min)           (min-max; a constant map is left as it is)
@@ -16,6 +16,7 @@
 //! by itself: `scalar.rs` is the one text, and `avx2.rs` and `avx512.rs` compile it once more with
 //! their features. No operation is reordered, so all levels are equal bit for bit. Softmax, which
 //! few models need, stays scalar.
+//! A map with values that are no numbers is refused: no mask can be made of it.
 //! Must not know the engine. What is done to alpha after the recipe is in [`refine`].
 
 #[cfg(target_arch = "x86_64")]
@@ -79,6 +80,9 @@ impl Masker {
         if output.channel >= channels {
             let message = format!("there is no channel {} among {channels}", output.channel);
             return Err(unusable(message));
+        }
+        if scalar::has_nan(logits) {
+            return Err(unusable("the network gave values that are no numbers".to_owned()));
         }
         let content = shown(geometry, map);
         self.activate(logits, plane, map, content, output)?;

@@ -26,18 +26,22 @@ fn exp(x: f32) -> f32 {
     sum * f32::from_bits(((n + 127) as u32) << 23)
 }
 
-/// Cut to -80..=80; not a number becomes `fallback`.
+/// Whether any value is not a number. The kernels below rely on there being none.
+pub(super) fn has_nan(values: &[f32]) -> bool {
+    values.chunks(64).any(|chunk| chunk.iter().fold(false, |found, value| found | value.is_nan()))
+}
+
+/// Cut to what [`exp`] takes.
 #[inline(always)]
-fn clip(x: f32, fallback: f32) -> f32 {
-    let x = if x.is_nan() { fallback } else { x };
+fn clip(x: f32) -> f32 {
     x.clamp(-80.0, 80.0)
 }
 
-/// In place: 1 / (1 + e^-x), within 1e-6. Not a number gives 0, as the background would.
+/// In place: 1 / (1 + e^-x), within 1e-6.
 #[inline(always)]
 pub(super) fn sigmoid(values: &mut [f32]) {
     for value in values {
-        *value = 1.0 / (1.0 + exp(clip(-*value, 80.0)));
+        *value = 1.0 / (1.0 + exp(clip(-*value)));
     }
 }
 
@@ -45,17 +49,17 @@ pub(super) fn sigmoid(values: &mut [f32]) {
 /// values and whose part for this row begins at `start`.
 pub(super) fn softmax(logits: &[f32], plane: usize, start: usize, row: &mut [f32]) {
     for (x, value) in row.iter_mut().enumerate() {
+        let tamed = |x: f32| x.clamp(-LARGEST, LARGEST);
         let others = logits.iter().skip(start + x).step_by(plane);
-        let sum: f32 = others.map(|&other| exp(clip(other - *value, 80.0))).sum();
+        let sum: f32 = others.map(|&other| exp(clip(tamed(other) - tamed(*value)))).sum();
         *value = 1.0 / sum;
     }
 }
 
-/// In place: not a number becomes 0, infinities become large.
+/// In place: infinities become large numbers.
 pub(super) fn tame(values: &mut [f32]) {
     for value in values {
-        let x = if value.is_nan() { 0.0 } else { *value };
-        *value = x.clamp(-LARGEST, LARGEST);
+        *value = value.clamp(-LARGEST, LARGEST);
     }
 }
 
@@ -87,7 +91,7 @@ pub(super) fn quantize(values: &[f32], stretch: Stretch, levels: &mut [u8]) {
     for (level, &value) in levels.iter_mut().zip(values) {
         let scaled = (value - low) / span * 255.0 + bias;
         let clipped = scaled.clamp(0.0, 255.0);
-        // SAFETY: clipped to 0..=255, and no input is NaN (`tame`, or an activation).
+        // SAFETY: clipped to 0..=255, and no input is NaN (`has_nan`, asked before).
         let whole: i32 = unsafe { clipped.to_int_unchecked() };
         *level = whole as u8;
     }

@@ -74,8 +74,17 @@ fn min_max_and_rounding_follow_the_formula_in_float32() {
 }
 
 #[test]
-fn numbers_that_are_none_are_background_and_nothing_breaks() {
-    let logits = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, 1.0];
+fn infinities_are_large_numbers_and_what_is_no_number_is_refused() {
+    let map = size(70, 1);
+    for place in [0, 8, 69] {
+        let mut logits = ramp(70);
+        logits[place] = f32::NAN;
+        let output = output(Activation::Sigmoid, true, Rounding::Nearest);
+        let mut masker = Masker::new(Level::detect());
+        let ran = masker.run(&logits, 1, map, &whole(map), &output, map, &mut Vec::new());
+        assert!(matches!(ran, Err(Kind::Tensor { .. })));
+    }
+    let logits = [f32::NEG_INFINITY, f32::INFINITY, f32::NEG_INFINITY, 0.0, 1.0];
     for level in levels() {
         let none = alpha(level, &logits, &output(Activation::None, false, Rounding::Nearest));
         assert_eq!(none, [0, 255, 0, 0, 255]);
@@ -98,7 +107,7 @@ fn a_constant_map_is_not_stretched() {
 
 #[test]
 fn softmax_takes_its_channel_against_the_others() {
-    let logits = [1.0f32, 90.0, -2.0, /* second channel */ 3.0, -90.0, -2.0];
+    let logits = [1.0f32, 90.0, f32::INFINITY, /* second channel */ 3.0, -90.0, f32::INFINITY];
     let mut output = output(Activation::Softmax, false, Rounding::Nearest);
     for (channel, want) in [(0, [30, 255, 128]), (1, [225, 0, 128])] {
         output.channel = channel;

@@ -365,11 +365,14 @@ fn what_counts_as_up_to_date() {
     assert_eq!(look("qbg1:same"), Existing::None);
     write(&output, &file).unwrap();
     assert_eq!(look("qbg1:same"), Existing::UpToDate);
-    assert_eq!(look("qbg1:other"), Existing::Stale("made with another model or other options"));
+    assert_eq!(
+        look("qbg1:other"),
+        Existing::Stale("made from another input, or with another model or other options")
+    );
     write(&output, &file[..file.len() - 1]).unwrap();
     assert_eq!(look("qbg1:same"), Existing::Stale("not whole"));
     write(&output, &cutout("")).unwrap();
-    assert_eq!(look("qbg1:same"), Existing::Stale("not made by qbg"));
+    assert_eq!(look("qbg1:same"), Existing::Foreign);
     write(&output, b"text").unwrap();
     assert_eq!(look("qbg1:same"), Existing::Stale("not an image that qbg writes"));
     write(&output, b"").unwrap();

@@ -11,17 +11,19 @@
 //!
 //! Outputs among inputs: the walk never enters the output folder. Where outputs would land in
 //! the folder being walked or elsewhere in the walked tree (output = input, output above input,
-//! no output named), they are called `<stem>.cutout.<ext>` and images of that form are no inputs,
-//! so nothing is overwritten or eaten, in this run or the next.
+//! no output named), they are called `<stem>.cutout.<ext>`, and files of that name that carry our
+//! tag are never inputs, so nothing is overwritten or eaten, in this run or the next. Somebody's
+//! own picture of such a name is an input like any other.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::glob::Pattern;
 use super::naming::{Settle, Suffix, Verdict, is_cutout, is_hidden, is_image, key};
 use super::{Identity, Item, OnCollision, Options, Output, Step, identity, resolve};
+use crate::encode::inspect;
 use crate::error::{Error, Kind, Stage};
 
 pub(super) struct Walk {
@@ -203,7 +205,8 @@ impl Walk {
             if is_hidden(&name) {
                 continue;
             }
-            let wanted = self.accepts(&name, state) && !(skip_cutouts && is_cutout(&name));
+            let wanted = self.accepts(&name, state)
+                && !(is_cutout(&name) && earlier_output(&entry.path(), skip_cutouts));
             let below = self.below(&name, state);
             if !wanted && below.is_none() {
                 continue;
@@ -318,4 +321,11 @@ impl Ground {
         let apart = !self.output_is_at_or_above_input() && real.starts_with(&self.real_output);
         real.starts_with(&self.real_input) && !apart
     }
+}
+
+/// Whether a file that is named like one of our outputs is one: it carries our tag. A file that is
+/// no picture of a format we write is judged by its name, where outputs land among inputs.
+fn earlier_output(path: &Path, among_inputs: bool) -> bool {
+    let seen = File::open(path).ok().and_then(|mut file| inspect(&mut file));
+    seen.map_or(among_inputs, |seen| seen.digest.is_some())
 }
