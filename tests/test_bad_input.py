@@ -260,6 +260,7 @@ def test_model_that_cannot_be_used(fault: str, qbg: Run, photos: Path, tmp_path:
     assert re.search(r"^\W*(model|engine) [^\n]*model\.onnx[^\n]*: \S", outcome.err, re.MULTILINE), (
         outcome.err
     )
+    assert "hint: " in outcome.err
     assert "Traceback" not in outcome.err
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 

@@ -163,15 +163,183 @@ def test_last_of_several_is_out_only_where_that_is_safe(tmp_path: Path) -> None:
     photo, other = tmp_path / "a.jpg", tmp_path / "b.png"
     photo.touch()
     other.touch()
-    with pytest.raises(UsageError, match="exists already"):
-        read_places([str(photo), str(other)], None, None, False, None, False)
     with pytest.raises(UsageError, match="must be a folder"):
-        read_places([str(photo), str(photo), str(other)], None, None, False, None, True)
-    named = read_places([str(photo)], str(other), None, False, None, False)
+        read_places([str(photo), str(photo), str(other)], None, None, False, None)
+    named = read_places([str(photo)], str(other), None, False, None)
     assert (named.inputs, named.output, named.format) == ([str(photo)], str(other), "png")
-    several = read_places([str(photo), str(other), str(tmp_path / "new")], None, None, False, None, False)
+    several = read_places([str(photo), str(other), str(tmp_path / "new")], None, None, False, None)
     assert several.output == os.path.join(str(tmp_path / "new"), "")
     assert several.count == 2
+    folder = tmp_path / "folder.png"
+    for inputs in ([str(photo), str(other)], [str(tmp_path)]):
+        with pytest.raises(UsageError, match="name of one picture"):
+            read_places(inputs, str(folder), None, False, None)
+        assert read_places(inputs, f"{folder}{os.sep}", None, False, None).output == f"{folder}{os.sep}"
+    with pytest.raises(UsageError, match="name of one picture"):
+        read_places(["*.jpg"], str(folder), None, True, None)
+    folder.mkdir()
+    assert read_places([str(tmp_path)], str(folder), None, False, None).output == f"{folder}{os.sep}"
+
+
+def test_the_same_command_again_skips(qbg: Run, picture: Path, tmp_path: Path) -> None:
+    for want in ((1, 0), (0, 1)):
+        outcome = qbg("remove", picture, tmp_path / "out.png", *QUICK, "--json")
+        assert outcome.code == 0, outcome.err
+        assert (outcome.summary["done"], outcome.summary["skipped"]) == want
+
+
+@pytest.mark.parametrize("name", ["b.png", "b.jpg"])
+def test_a_second_photo_is_no_output(name: str, qbg: Run, picture: Path) -> None:
+    """As after a shell's `*.png` where there are two. Only --overwrite replaces what qbg didn't make."""
+    other = picture.with_name(name)
+    Image.new("RGB", (30, 20), "red").save(other)
+    before = other.read_bytes()
+    arguments = ("remove", picture, other, *QUICK, "--background", "white")
+    refused = qbg(*arguments, "--json")
+    assert refused.code == 1, refused.err
+    assert other.read_bytes() == before
+    assert refused.summary["failed"][0]["stage"] == "write"
+    assert "--overwrite" in refused.err
+    assert qbg(*arguments, "--overwrite").code == 0
+    assert other.read_bytes() != before
+
+
+def test_nothing_found_is_said(qbg: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = qbg("remove", empty, tmp_path / "out", *QUICK, "--json")
+    assert (done.code, done.summary["images"]) == (0, 0)
+    assert f"no pictures found in {empty}" in done.err
+    pattern = f"{tmp_path}/*.jpg"
+    globbed = qbg("remove", "--glob", pattern, tmp_path / "out", *QUICK)
+    assert (globbed.code, globbed.out) == (0, "")
+    assert f"no pictures found in {pattern}" in globbed.err
+    planned = qbg("remove", empty, tmp_path / "out", "--dry-run")
+    assert (planned.code, planned.out) == (0, "")
+    assert f"no pictures found in {empty}" in planned.err
+
+
+def test_json_of_a_streamed_picture(picture: Path, tmp_path: Path) -> None:
+    target = tmp_path / "made.png"
+    command = [str(Path(sys.executable).with_name("qbg")), "remove", "-", str(target), *QUICK, "--json"]
+    done = subprocess.run(command, input=picture.read_bytes(), capture_output=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["images"], summary["done"], summary["failed"], summary["workers"]) == (1, 1, [], 1)
+    assert summary["pixels"] == 50 * 40
+    assert (summary["bytes_in"], summary["bytes_out"]) == (picture.stat().st_size, target.stat().st_size)
+    assert summary["stage_seconds"]["decode"] > 0
+    bad = subprocess.run([*command, "--overwrite"], input=b"text", capture_output=True, timeout=50)
+    assert bad.returncode == 1
+    summary = json.loads(bad.stdout)
+    assert (summary["done"], summary["failed"][0]["file"], summary["failed"][0]["stage"]) == (
+        0,
+        "-",
+        "decode",
+    )
+
+
+def test_files_that_options_name(qbg: Run, picture: Path, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.png"
+    for option in ("--background-image", "--from-file"):
+        arguments = [picture] if option == "--background-image" else []
+        done = qbg("remove", *arguments, option, absent, "-o", tmp_path / "out", *QUICK)
+        assert done.code == 2, done.err
+        assert f"{option} {absent}: no such file" in done.err
+        assert "hint: " in done.err
+
+
+def test_messages_name_the_margin(qbg: Run, picture: Path) -> None:
+    done = qbg("remove", picture, "--margin", "-3", *QUICK)
+    assert done.code == 2
+    assert "margin" in done.err
+    assert "crop" not in done.err
+
+
+def test_a_level_that_does_not_exist(qbg: Run, picture: Path) -> None:
+    environment = {**os.environ, "QBG_SIMD": "avx1024"}
+    for arguments in (("doctor",), ("remove", picture, *QUICK)):
+        done = qbg(*arguments, env=environment)
+        assert done.code == 2, done.err
+        assert "avx1024" in done.err
+        assert "Traceback" not in done.err
+
+
+def test_doctor_tells_a_refused_level(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from qbg import _native
+    from qbg.cli import doctor
+
+    def refuse() -> None:
+        raise ValueError("no level `avx1024`")
+
+    monkeypatch.setattr(_native, "system", refuse)
+    assert doctor.command() == 2
+    assert capsys.readouterr().err == "no level `avx1024`\n"
+
+
+def test_doctor_counts_nodes() -> None:
+    from qbg.cli.doctor import _line
+
+    assert _line("nodes", [0]).split(maxsplit=1)[1] == "1 (id 0)"
+    assert _line("nodes", [0, 2]).split(maxsplit=1)[1] == "2 (ids 0, 2)"
+
+
+# Standard files that are full or closed
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="SKIPPED: no /dev/full here")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["doctor"],
+        ["--help"],
+        ["--version"],
+        ["models", "list"],
+        ["remove", "photo.png", "out.png", *QUICK, "--json"],
+        ["remove", "photo.png", "-", *QUICK],
+    ],
+)
+def test_full_standard_output(arguments: list[str], picture: Path) -> None:
+    command = [str(Path(sys.executable).with_name("qbg")), *arguments]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=50, cwd=picture.parent
+        )
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if " done, " not in line]
+    assert lines == ["write standard output: No space left on device"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED: a shell closes the files")
+@pytest.mark.parametrize(
+    ("arguments", "redirect", "code"),
+    [
+        ("remove photo.png out.png --json", ">&-", 1),
+        ("remove photo.png -", ">&-", 1),
+        ("models list", ">&-", 1),
+        ("remove photo.png out.png", ">&-", 0),
+        ("remove photo.png out.png", "2>&-", 0),
+        ("remove photo.png out.png", "<&- >&- 2>&-", 0),
+        ("remove photo.png out.png", "2>/dev/full", 0),
+        ("remove absent.png out.png", "2>/dev/full", 1),
+        ("remove --threshold 300 photo.png", "2>&-", 2),
+        ("remove - out.png", "<&-", 1),
+    ],
+)
+def test_closed_standard_files(arguments: str, redirect: str, code: int, picture: Path) -> None:
+    program = Path(sys.executable).with_name("qbg")
+    shell = f"{program} {arguments} --engine null --workers 1 {redirect}"
+    if arguments.startswith("models"):
+        shell = f"{program} {arguments} {redirect}"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=50, cwd=picture.parent)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+    if ">&-" in redirect.split() and code == 1:
+        assert "write standard output: it is closed" in done.stderr
+    if code == 0:
+        with Image.open(picture.with_name("out.png")) as cutout:
+            cutout.load()
 
 
 def test_doctor_and_models(qbg: Run) -> None:
@@ -242,6 +410,50 @@ def test_a_second_signal_leaves_at_once(picture: Path, tmp_path: Path) -> None:
         assert line.startswith(("stopping: ", "interrupted")), line
         assert "Traceback" not in running.stderr.read()
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED: terminals and signals are POSIX's")
+def test_a_second_signal_shows_the_cursor_again(picture: Path, tmp_path: Path) -> None:
+    import pty
+
+    program = str(Path(sys.executable).with_name("qbg"))
+    command = [program, "remove", str(picture), str(tmp_path / "out.png"), "--engine", "simulated:50"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL) as running:
+        os.close(theirs)
+        shown = b""
+        while b"\x1b[?25l" not in shown:
+            shown += os.read(ours, 4096)
+        running.send_signal(signal.SIGINT)
+        while b"stopping: " not in shown:
+            shown += os.read(ours, 4096)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 130
+        try:
+            while more := os.read(ours, 4096):
+                shown += more
+        except OSError:
+            pass  # Linux says so that the other side is closed
+    os.close(ours)
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED: signals are POSIX's")
+def test_a_signal_while_commands_are_loaded() -> None:
+    """The signal comes from within the import of the application."""
+    code = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "qbg.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from qbg.cli import main
+assert "qbg.cli.exits" not in sys.modules, "too much is loaded before signals are handled"
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_a_bug_says_so(qbg: Run, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

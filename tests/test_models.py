@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import qbg
 from qbg.errors import ModelError, ModelNotFoundError
 from qbg.models import MODELS, read_recipe, resolve
 from qbg.models.files import places
@@ -45,6 +47,26 @@ def test_built_in_model_is_what_the_registry_says() -> None:
     sizes = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
     assert tuple(sizes) == found.network.input_shape
     assert found.notes == ()
+
+
+def test_a_known_file_is_known_by_any_path(tmp_path: Path) -> None:
+    known = resolve()
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(Path(known.network.path).read_bytes())
+    found = resolve(copy)
+    assert (found.name, found.recipe, found.license) == (str(copy), known.recipe, "Apache-2.0")
+    assert found.network == replace(known.network, path=str(copy))
+    assert found.notes == ()
+    own = tmp_path / "own.toml"
+    own.write_text('scale = "full"')
+    assert resolve(copy, own).recipe == replace(known.recipe, scale="full")
+
+
+def test_a_copy_of_the_built_in_model_gives_its_masks(tmp_path: Path, photos: Path) -> None:
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(Path(resolve().network.path).read_bytes())
+    with qbg.Remover(workers=1) as named, qbg.Remover(copy, workers=1) as copied:
+        assert named.mask(photos / "coat.jpg").tobytes() == copied.mask(photos / "coat.jpg").tobytes()
 
 
 def test_registry_is_complete() -> None:
@@ -121,6 +143,7 @@ def test_networks_that_are_refused(
     with pytest.raises(ModelError, match=word) as caught:
         resolve(path)
     assert caught.value.path == str(path)
+    assert caught.value.hint
 
 
 def test_corrupt_absent_and_folder(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_results_are_the_callers_own(remover: qbg.Remover, array: np.ndarray) ->
     kept = first.copy()
     remover.cutout(255 - array)
     np.testing.assert_array_equal(first, kept)
+    first[:] = 7
+    remover.mask(array)[0, 0] = 7
 
 
 def test_errors_have_class_stage_and_path(remover: qbg.Remover, tmp_path: Path) -> None:
@@ -138,6 +140,12 @@ def test_many_with_failures(remover: qbg.Remover, array: np.ndarray) -> None:
         next(stream)
     with pytest.raises(ValueError, match="raise, return"):
         remover.cutout_many(items, errors="ignore")
+
+
+def test_many_wants_many(remover: qbg.Remover, array: np.ndarray) -> None:
+    for one in ("photo.jpg", b"data", Path("photo.jpg"), array):
+        with pytest.raises(TypeError, match="one picture"):
+            remover.cutout_many(one)
 
 
 def test_many_can_be_left_early(remover: qbg.Remover, array: np.ndarray) -> None:
@@ -200,6 +208,8 @@ def test_close(quick_model: Path, array: np.ndarray) -> None:
         with pytest.raises(RuntimeError, match="closed"):
             use()
     assert "closed" in repr(made)
+    with pytest.raises(RuntimeError, match="closed"):
+        made.__enter__()
 
 
 @pytest.mark.parametrize(
@@ -217,6 +227,28 @@ def test_wrong_words(options: dict[str, Any], word: str, quick_model: Path) -> N
         qbg.Remover(quick_model, **options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": "2"},
+        {"workers": True},
+        {"threads_per_worker": "2"},
+        {"engine": None},
+        {"recipe": 5},
+        {"background": 5},
+        {"background_image": 5},
+        {"feather": "x"},
+        {"only_mask": "no"},
+        {"crop": "x"},
+        {"model": 5},
+    ],
+)
+def test_wrong_types_are_named(options: dict[str, Any], quick_model: Path) -> None:
+    (name,) = options
+    with pytest.raises(TypeError, match=f"`{name}`"):
+        qbg.Remover(**{"model": quick_model, **options})
+
+
 def test_profile_and_density_are_kept(remover: qbg.Remover, array: np.ndarray) -> None:
     from PIL import ImageCms
 
@@ -227,6 +259,73 @@ def test_profile_and_density_are_kept(remover: qbg.Remover, array: np.ndarray) -
     assert cutout.info["icc_profile"] == profile
     assert cutout.info["dpi"] == (300, 300)
     assert "icc_profile" not in remover.mask(image).info
+
+
+@pytest.mark.parametrize(("orientation", "want"), [(1, (300, 150)), (6, (150, 300))])
+def test_density_of_a_file_is_kept(
+    orientation: int, want: tuple[int, int], remover: qbg.Remover, array: np.ndarray, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "x.jpg"
+    Image.fromarray(array).save(path, dpi=(300, 150), exif=exif)
+    assert remover.cutout(path).info["dpi"] == pytest.approx(want, rel=0.01)
+    with Image.open(path) as image:
+        assert remover.cutout(image).info["dpi"] == pytest.approx(want, rel=0.01)
+    Image.fromarray(array).save(tmp_path / "plain.png")
+    assert "dpi" not in remover.cutout(tmp_path / "plain.png").info
+
+
+ENDING = """
+import sys, threading, time, qbg
+from qbg.options import FolderOptions
+source, target, way = sys.argv[1:]
+remover = qbg.Remover(workers=2, engine="simulated:0.2")
+if way == "daemon calls":
+    import numpy
+    quick = qbg.Remover(workers=1, engine="simulated:0.001")
+    def work():
+        try:
+            while True:
+                quick.cutout(numpy.zeros((9, 9, 3), numpy.uint8))
+        except RuntimeError as error:
+            assert "ending" in str(error), error
+    threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.5)
+if way == "daemon":
+    work = threading.Thread(target=remover.remove_folder, args=(source, target), daemon=True)
+    work.start()
+else:
+    batch = remover.start([source], target + "/", FolderOptions())
+import pathlib
+while not list(pathlib.Path(target).glob("*.png")):
+    time.sleep(0.01)
+if way == "raise":
+    raise LookupError("enough")
+"""
+
+
+@pytest.mark.parametrize(("way", "code"), [("end", 0), ("daemon", 0), ("daemon calls", 0), ("raise", 1)])
+def test_the_interpreter_ends_with_a_live_batch(
+    way: str, code: int, array: np.ndarray, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for number in range(100):
+        Image.fromarray(array).save(source / f"{number}.png")
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, str(source), str(target), way],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Fatal Python error" not in done.stderr
+    assert "panicked" not in done.stderr
+    assert ("LookupError: enough" in done.stderr) == (way == "raise")
+    names = [path.name for path in target.iterdir()]
+    assert 0 < len(names) < 100
+    assert all(name.endswith(".png") for name in names), "nothing partial is left"
 
 
 FORKING = """

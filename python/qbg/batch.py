@@ -7,10 +7,13 @@ work; this loop wakes a few times a second.
 from __future__ import annotations
 
 import os
+import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qbg.errors import QbgError
 from qbg.summary import Failure, Progress, Summary
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ class Batch:
         self._run = run
         self._facts = facts
         self._began = time.monotonic()
+        with _lock:
+            _live.add(self)
 
     def cancel(self) -> None:
         """Asks the workers to stop after the image in hand. Returns at once; from any thread or signal."""
@@ -91,6 +96,45 @@ class Batch:
             workers=int(raw["workers"]),
             **self._facts,
         )
+
+
+_lock = threading.Lock()
+_live: weakref.WeakSet[Batch] = weakref.WeakSet()
+_lost: list[Batch] = []
+
+
+def end_all() -> None:
+    """Cancels every batch and waits for its workers: they hold thread states of the interpreter, which
+    mustn't end before them."""
+    while batches := _unfinished():
+        for batch in batches:
+            batch.cancel()
+        for batch in batches:
+            while not _over(batch):
+                pass
+            with _lock:
+                _live.discard(batch)
+
+
+def forget_all() -> None:
+    """In a forked child, where no worker lives on. Batches are never freed there: that would wait for
+    the workers."""
+    global _lock
+    _lock = threading.Lock()
+    _lost.extend(_live)
+    _live.clear()
+
+
+def _unfinished() -> list[Batch]:
+    with _lock:
+        return list(_live)
+
+
+def _over(batch: Batch) -> bool:
+    try:
+        return batch._run.poll(POLL_S)
+    except QbgError:
+        return True  # a fault of the engine, which `wait` would have raised
 
 
 def native_path(path: str | bytes) -> str | bytes:

@@ -23,6 +23,9 @@ NativeImage = str | bytes | tuple[int, int, int, bytes]
 ORIENTATION = 0x0112
 """EXIF tag."""
 
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap width and height."""
+
 
 @dataclass(slots=True)
 class Source:
@@ -71,7 +74,7 @@ def give(source: Source, result: Result) -> Any:
     if source.kind == "array":
         import numpy as np
 
-        return np.asarray(result.pixels)
+        return np.array(result.pixels)  # a copy: a view of the core's memory can't be written to
     from PIL import Image
 
     pixels = result.pixels
@@ -80,6 +83,8 @@ def give(source: Source, result: Result) -> Any:
     mode = {0: "L", 1: "L", 3: "RGB", 4: "RGBA"}[channels[0] if channels else 0]
     image = Image.frombytes(mode, (width, height), pixels.tobytes())
     image.info.update(source.info)
+    if source.kind == "path" and result.density is not None:
+        image.info["dpi"] = result.density
     # An alpha plane has no color, so a color profile would say something untrue about it.
     if result.icc is not None and mode != "L":
         image.info["icc_profile"] = result.icc
@@ -102,6 +107,8 @@ def _take_pillow(x: Any) -> Source:
     x.load()
     info = {"dpi": x.info["dpi"]} if "dpi" in x.info else {}
     image = _upright(x)
+    if info and x.getexif().get(ORIENTATION, 1) in SIDEWAYS:
+        info["dpi"] = tuple(reversed(info["dpi"]))
     profile = x.info.get("icc_profile")
     if image.mode == "CMYK" and profile:
         image, profile = _from_cmyk(image, profile), None

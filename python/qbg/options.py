@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 FORMATS = ("png", "webp", "jpeg", "tiff")
@@ -57,11 +59,14 @@ class Options:
     max_metadata_bytes: int = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:
+        for name in ("only_mask", "invert", "post_process", "decontaminate", "keep_hidden"):
+            truth(name, getattr(self, name))
         one_of("format", self.format, FORMATS)
         for name, low, high in (("threshold", 1, 255), ("png_level", 0, 9), ("quality", 1, 100)):
             value = getattr(self, name)
             if value is not None:
                 whole("option", name, value, low, high)
+        number("feather", self.feather)
         if not 0.0 <= self.feather <= 1000.0:
             raise ValueError(f"option `feather` is {self.feather}, but must be from 0 to 1000 pixels")
         if self.crop is not None:
@@ -106,6 +111,8 @@ class FolderOptions:
     inputs_are: str = "paths"
 
     def __post_init__(self) -> None:
+        for name in ("recursive", "overwrite", "fsync", "fail_fast"):
+            truth(name, getattr(self, name))
         one_of("on_collision", self.on_collision, COLLISIONS)
         one_of("inputs_are", self.inputs_are, INPUTS)
 
@@ -114,6 +121,26 @@ def one_of(name: str, value: object, valid: tuple[str, ...]) -> None:
     """Raises ValueError that lists the valid words."""
     if value not in valid:
         raise ValueError(f"`{name}` is {value!r}, but must be one of: {', '.join(valid)}")
+
+
+def truth(name: str, value: object) -> None:
+    """Raises TypeError unless `value` is True or False: the word "no" would count as yes."""
+    if not isinstance(value, bool):
+        raise TypeError(f"option `{name}` is {value!r}, but must be True or False")
+
+
+def number(name: str, value: object) -> None:
+    """Raises TypeError unless `value` is a number. NumPy's count."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"option `{name}` is {value!r}, but must be a number")
+
+
+def path_text(name: str, value: object) -> str:
+    """The path as text. Raises TypeError that names the option."""
+    try:
+        return os.fsdecode(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"option `{name}` is {value!r}, but must be a path") from None
 
 
 def whole(kind: str, name: str, value: object, low: int, high: int) -> None:
@@ -151,10 +178,15 @@ def make_options(defaults: Options | None = None, **changes: Any) -> Options:
     if isinstance(background, str):
         values["background"] = parse_color(background)
     elif background is not None:
+        if not isinstance(background, Iterable):
+            raise TypeError(
+                f"option `background` is {background!r}, but must be a color: a name, `#rrggbb` or "
+                "(red, green, blue)"
+            )
         levels = tuple(background)
         values["background"] = (*levels, 255) if len(levels) == 3 else levels
     if values.get("background_image") is not None:
-        values["background_image"] = os.fspath(values["background_image"])
+        values["background_image"] = path_text("background_image", values["background_image"])
     if isinstance(values.get("crop"), bool):
         values["crop"] = 0 if values["crop"] else None
     if values.get("format") == "jpg":

@@ -19,18 +19,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from qbg import engine as engines
 from qbg import images
-from qbg.batch import Batch, native_path, native_paths
+from qbg.batch import Batch, end_all, forget_all, native_path, native_paths
+from qbg.calls import Calls
 from qbg.errors import QbgError
 from qbg.models import resolve
-from qbg.options import FolderOptions, Options, make_options
+from qbg.options import FolderOptions, Options, make_options, path_text, whole
 from qbg.recipe import Recipe
 from qbg.summary import Progress, Summary
 
 if TYPE_CHECKING:
-    from qbg._native import Core, Slot
+    from qbg._native import Core, Result, Slot
     from qbg.engine import Engine, Infer
 
 PINS = ("auto", "cpu", "node", "off")
+
+WORKERS_LIMIT = 4096
 
 DIGEST_FORMAT = 1
 """Raised when the same model and options give other pixels than before, so that old outputs are redone."""
@@ -60,7 +63,7 @@ class Remover:
     Raises:
         ModelError: the model is absent, corrupt or of a kind that qbg can't run.
         EngineError: the engine is absent or refuses the network.
-        ValueError: an unknown word or a number out of range.
+        TypeError, ValueError: an option is of a wrong type, an unknown word or out of range.
     """
 
     def __init__(
@@ -78,10 +81,15 @@ class Remover:
 
         if pin not in PINS:
             raise ValueError(f"`pin` is {pin!r}, but must be one of: {', '.join(PINS)}")
-        if workers is not None and workers < 1:
-            raise ValueError(f"`workers` must be at least 1, not {workers}")
+        if workers is not None:
+            whole("option", "workers", workers, 1, WORKERS_LIMIT)
+        whole("option", "threads_per_worker", threads_per_worker, 1, WORKERS_LIMIT)
+        if not isinstance(engine, str):
+            raise TypeError(f"option `engine` is {engine!r}, but must be one of: {', '.join(engines.NAMES)}")
+        if recipe is not None and not isinstance(recipe, Recipe | str | os.PathLike):
+            raise TypeError(f"option `recipe` is {recipe!r}, but must be a Recipe or a path")
         self._options = make_options(None, **options)
-        self._resolved = resolve(model, recipe)
+        self._resolved = resolve(None if model is None else path_text("model", model), recipe)
         self._engine: Engine = engines.make(engine, self._resolved.network, threads=threads_per_worker)
         self._pid = os.getpid()
         self._closed = False
@@ -105,6 +113,7 @@ class Remover:
         _live.add(self)
 
     def __enter__(self) -> Self:
+        self._check()
         return self
 
     def __exit__(
@@ -142,6 +151,8 @@ class Remover:
     def cutout(self, x: Any, **options: Any) -> Any:
         """Cuts the subject out of one picture.
 
+        While a batch of this Remover runs, its workers belong to the batch: the call waits for its end.
+
         Args:
             x: a path; encoded bytes; a PIL image; or a uint8 array (H, W, 3 or 4), sRGB, straight
                 alpha. Alpha in the picture is multiplied into the result's.
@@ -173,12 +184,17 @@ class Remover:
 
     def encoded(self, x: Any, **options: Any) -> bytes:
         """Like `cutout`, but gives the bytes of a file of `options.format` whatever kind `x` is."""
+        result = self.process_encoded(x, **options)
+        assert result.encoded is not None
+        return result.encoded
+
+    def process_encoded(self, x: Any, **options: Any) -> Result:
+        """Like `encoded`, with times and warnings. For the command line."""
         chosen = self._chosen(options)
         self._check()
         source = images.take(x)
-        result = self._core.process(source.image, chosen, encode=True, is_path=source.is_path)
-        assert result.encoded is not None
-        return result.encoded
+        with _calls:
+            return self._core.process(source.image, chosen, encode=True, is_path=source.is_path)
 
     def cutout_many(
         self, items: Iterable[Any], *, ordered: bool = True, errors: str = "raise", **options: Any
@@ -198,6 +214,11 @@ class Remover:
         Closing the generator drops what hasn't begun and waits for the pictures in hand.
         """
         self._check()
+        if isinstance(items, str | bytes | bytearray | memoryview | os.PathLike) or _is_picture(items):
+            raise TypeError(
+                f"`items` is one picture ({type(items).__name__}): give a list of pictures, or use `cutout`; "
+                "for a folder there is `remove_folder`"
+            )
         if errors not in ("raise", "return"):
             raise ValueError(f"`errors` is {errors!r}, but must be one of: raise, return")
         chosen = self._chosen(options)
@@ -260,8 +281,9 @@ class Remover:
         self._check()
         chosen = self._chosen(options)
         target = native_path(output) if output is not None else None
-        run = self._core.run(native_paths(inputs), target, chosen, folder, self.digest(chosen))
-        return Batch(run, self.facts)
+        tag = self.digest(chosen)
+        with _calls:
+            return Batch(self._core.run(native_paths(inputs), target, chosen, folder, tag), self.facts)
 
     def digest(self, options: Options | None = None) -> str:
         """The tag, 32 hex digits, that outputs carry: equal tags mean the same model, recipe and options."""
@@ -286,7 +308,8 @@ class Remover:
         self._check()
         source = images.take(x)
         encode = source.kind == "bytes"
-        result = self._core.process(source.image, options, encode=encode, is_path=source.is_path)
+        with _calls:
+            result = self._core.process(source.image, options, encode=encode, is_path=source.is_path)
         return images.give(source, result)
 
     def _make_worker(self, slot: Slot) -> Infer:
@@ -362,11 +385,11 @@ def remove(x: Any, model: str | os.PathLike[str] | None = None, **options: Any) 
         QbgError: see `Remover` and `Remover.cutout`.
     """
     chosen = make_options(None, **options)
-    key = None if model is None else os.fspath(model)
+    key = None if model is None else path_text("model", model)
     with _lock:
         remover = _shared.get(key)
         if remover is None:
-            remover = _shared[key] = Remover(model)
+            remover = _shared[key] = Remover(key)
     return remover._cutout(x, chosen)
 
 
@@ -374,23 +397,35 @@ _shared: dict[str | None, Remover] = {}
 _lock = threading.Lock()
 _live: weakref.WeakSet[Remover] = weakref.WeakSet()
 _lost: list[Remover] = []
+_calls = Calls()
 
 
 def _after_fork() -> None:
     """In the child: no worker thread lives on, so that no Remover works. They are never freed there,
     because freeing would wait for those threads."""
-    global _lock
+    global _lock, _calls
+    _calls = Calls()
+    forget_all()
     _lost.extend(_live)
     _live.clear()
     _shared.clear()
     _lock = threading.Lock()
 
 
-def _close_shared() -> None:
-    with _lock:
-        for remover in _shared.values():
-            remover.close()
-        _shared.clear()
+def _at_exit() -> None:
+    """Batches first, also those of daemon threads, then single pictures; nothing new begins meanwhile."""
+    _calls.end()
+    end_all()
+    _calls.wait()
+    end_all()  # one may have begun while the door was shut
+    for remover in list(_live):
+        remover.close()
+    _shared.clear()
+
+
+def _is_picture(items: object) -> bool:
+    """An array of one picture would be taken row by row."""
+    return getattr(items, "ndim", None) in (2, 3)
 
 
 def _file_tag(path: str) -> str:
@@ -405,6 +440,6 @@ def _file_tag(path: str) -> str:
         return path
 
 
-atexit.register(_close_shared)
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

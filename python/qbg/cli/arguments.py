@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from qbg.options import whole
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
@@ -73,9 +75,11 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also warnings an
 
 
 def image_options(*, decontaminate: bool, crop: bool, margin: int | None, **values: Any) -> dict[str, Any]:
-    """What `qbg.options.make_options` takes, without what wasn't given."""
+    """What `qbg.options.make_options` takes, without what wasn't given. ValueError for a negative margin."""
     options = {name: value for name, value in values.items() if value is not None}
     options["decontaminate"] = decontaminate
+    if margin is not None:
+        whole("option", "--margin", margin, 0, 1 << 31)
     if crop or margin is not None:
         options["crop"] = margin or 0
     return options

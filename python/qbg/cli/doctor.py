@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qbg.cli.exits import DONE, UNUSABLE
+from qbg.cli.exits import DONE, UNUSABLE, USAGE, say, tell
 from qbg.errors import QbgError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -18,18 +18,24 @@ def command(model: ModelName = None, as_json: Json = False) -> int:
     """Print what qbg finds: CPU, SIMD level, cores, NUMA, memory, engine, model."""
     from qbg import _native
 
+    try:
+        machine = _native.system()
+    except ValueError as error:
+        # QBG_SIMD names a level that doesn't exist or that this CPU hasn't got.
+        say(str(error))
+        return USAGE
     facts: dict[str, Any] = {
         "qbg": {"version": _native.__version__, "build_profile": _native.BUILD_PROFILE, "python": _python()},
-        "machine": _native.system(),
+        "machine": machine,
         "engines": {"onnxruntime": _onnxruntime()},
         "model": _model(model),
     }
     facts["usable"] = "error" not in facts["model"] and "error" not in facts["engines"]["onnxruntime"]
     if as_json:
-        typer.echo(json.dumps(facts, indent=2, default=str))
+        tell(json.dumps(facts, indent=2, default=str))
     else:
         for line in lines(facts):
-            typer.echo(line)
+            tell(line)
     return DONE if facts["usable"] else UNUSABLE
 
 
@@ -46,6 +52,9 @@ def lines(facts: dict[str, Any]) -> list[str]:
 def _line(name: str, value: Any) -> str:
     if value is None:
         text = "none"
+    elif name == "nodes" and isinstance(value, list | tuple):
+        ids = ", ".join(str(part) for part in value)
+        text = f"{len(value)} (id{'' if len(value) == 1 else 's'} {ids})" if value else "none"
     elif isinstance(value, bool):
         text = "yes" if value else "no"
     elif name.endswith("bytes") and isinstance(value, int):

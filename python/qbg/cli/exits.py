@@ -6,10 +6,12 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TextIO
 
-from qbg.errors import EngineError, ModelError, QbgError
+from qbg.cli import INTERRUPTED
+from qbg.errors import EngineError, ModelError, OutputError, QbgError
 from qbg.summary import printable
 
 DONE = 0
@@ -17,13 +19,20 @@ SOME_FAILED = 1
 USAGE = 2
 UNUSABLE = 3
 """Model or engine."""
-INTERRUPTED = 130
 
 P = ParamSpec("P")
 
 
 class UsageError(Exception):
-    """Arguments that don't make sense together."""
+    """Arguments that don't make sense together, or name what isn't there.
+
+    Attributes:
+        hint: what can be done about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "--help tells how") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def guarded(command: Callable[P, int]) -> Callable[P, None]:
@@ -46,11 +55,9 @@ def _code(call: Callable[[], int]) -> int:
     import typer
 
     try:
-        code = call()
-        sys.stdout.flush()
-        return code
+        return call()
     except UsageError as error:
-        say(f"{error}\nhint: --help tells how")
+        say(f"{error}\nhint: {error.hint}")
         return USAGE
     except typer.Exit:
         raise
@@ -60,10 +67,8 @@ def _code(call: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone. Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SOME_FAILED
+    except BrokenPipeError as error:
+        return lost_output(error)
     except Exception as error:  # noqa: BLE001  # the last place where it can become a line
         if os.environ.get("QBG_DEBUG"):
             traceback.print_exc()
@@ -73,7 +78,58 @@ def _code(call: Callable[[], int]) -> int:
 
 
 def say(text: str) -> None:
-    """A line on standard error."""
+    """A line on standard error. Who closed it doesn't want to be told."""
     import typer
 
-    typer.echo(printable(text), err=True)
+    try:
+        typer.echo(printable(text), err=True)
+    except OSError:
+        _to_nowhere(sys.stderr)
+
+
+def tell(text: str) -> None:
+    """Text, with a line's end, on standard output: the result that was asked for.
+
+    Raises:
+        BrokenPipeError: the reader has gone, which isn't worth a word.
+        OutputError: it can't be written.
+    """
+    with _standard_output() as stream:
+        stream.write(printable(text) + "\n")
+        stream.flush()
+
+
+def pour(data: bytes) -> None:
+    """Bytes on standard output. Raises as `tell` does."""
+    with _standard_output() as stream:
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+
+
+@contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OutputError("it is closed", stage="write", path="standard output")
+    try:
+        yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _to_nowhere(stream)
+        raise OutputError(str(error.strerror), stage="write", path="standard output") from error
+
+
+def lost_output(error: OSError) -> int:
+    """The exit code when standard output can't be written; a line, unless its reader has just gone."""
+    _to_nowhere(sys.stdout)
+    if not isinstance(error, BrokenPipeError):
+        say(f"write standard output: {error.strerror}")
+    return SOME_FAILED
+
+
+def _to_nowhere(stream: TextIO | None) -> None:
+    """Python would complain once more when it flushes at the end."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

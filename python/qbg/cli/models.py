@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qbg.cli.exits import DONE
+from qbg.cli.exits import DONE, tell
 from qbg.errors import QbgError
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def list_command(as_json: Json = False) -> int:
 
     rows = [{**_facts(model), "path": _path(model)} for model in MODELS.values()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        tell(json.dumps(rows, indent=2))
         return DONE
     for row in rows:
         state = "built in" if row["builtin"] else ("here" if row["path"] else "absent")
-        typer.echo(f"{row['name']:<23}{state:<10}{row['description']} ({row['license']})")
+        tell(f"{row['name']:<23}{state:<10}{row['description']} ({row['license']})")
     return DONE
 
 
@@ -51,10 +51,10 @@ def info_command(name: Name, as_json: Json = False) -> int:
             "notes": list(found.notes),
         }
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        tell(json.dumps(facts, indent=2))
     else:
         for line in lines(facts):
-            typer.echo(line)
+            tell(line)
     return DONE
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qbg.cli.exits import UsageError
+from qbg.summary import readable
 
+INPUTS_SHOWN = 3
+SEPARATORS = tuple(part for part in (os.sep, os.altsep) if part)
 SUFFIXES = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff"}
 
 
@@ -43,7 +46,6 @@ def read_places(
     from_file: str | None,
     globs: bool,
     form: str | None,
-    overwrite: bool,
 ) -> Places:
     """Sorts the arguments out as `cp` does: the last of several is OUT, unless -o names it.
 
@@ -61,7 +63,7 @@ def read_places(
         inputs, kind = list(paths), "globs" if globs else "paths"
         if output is None and len(inputs) > 1:
             output = inputs.pop()
-            _check_last(inputs, output, overwrite)
+            _check_last(inputs, output)
     if not inputs:
         raise UsageError("no input: name files, folders or `-`")
     stream = kind == "paths" and ("-" in inputs or output == "-")
@@ -71,20 +73,28 @@ def read_places(
         if len(inputs) != 1 or Path(inputs[0]).is_dir():
             raise UsageError("only one picture can go through standard input and output")
         output = "-" if output is None else output
-        if output != "-" and (Path(output).is_dir() or output.endswith(os.sep)):
+        if output != "-" and (Path(output).is_dir() or output.endswith(SEPARATORS)):
             raise UsageError("a picture from standard input has no name: OUT must be a file or `-`")
     return _with_format(inputs, kind, output, form, stream)
 
 
-def _check_last(inputs: list[str], output: str, overwrite: bool) -> None:
-    """A shell's `*.jpg` must not make the last photo the output of the others."""
+def nothing_found(places: Places) -> str:
+    """The line for a walk that met no picture."""
+    shown = ", ".join(readable(path) for path in places.inputs[:INPUTS_SHOWN])
+    more = len(places.inputs) - INPUTS_SHOWN
+    return f"no pictures found in {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _check_last(inputs: list[str], output: str) -> None:
+    """A shell's `*.jpg` must not make the last photo the output of the others.
+
+    Where there are just two photos the core sees to it: it replaces no picture that qbg didn't make.
+    """
     if output == "-" or Path(output).is_dir():
         return
-    looks_like_file = Path(output).suffix.lower() in SUFFIXES and not output.endswith(os.sep)
+    looks_like_file = Path(output).suffix.lower() in SUFFIXES and not output.endswith(SEPARATORS)
     if len(inputs) > 1 and (looks_like_file or Path(output).exists()):
         raise UsageError(f"the last of several, `{output}`, would be OUT and must be a folder: use -o OUT")
-    if Path(output).exists() and not overwrite and inputs != [output]:
-        raise UsageError(f"`{output}` exists already: use -o to name it as OUT, or --overwrite")
 
 
 def _with_format(inputs: list[str], kind: str, output: str | None, form: str | None, stream: bool) -> Places:
@@ -92,9 +102,18 @@ def _with_format(inputs: list[str], kind: str, output: str | None, form: str | N
     one_file = kind == "paths" and len(inputs) == 1 and not Path(inputs[0]).is_dir()
     if output is None or output == "-":
         return Places(inputs, kind, output, form, stream)
-    if not one_file or Path(output).is_dir() or output.endswith(os.sep):
+    if not one_file or Path(output).is_dir() or output.endswith(SEPARATORS):
         if Path(output).is_file():
             raise UsageError(f"`{output}` is a file, but there may be many inputs: name a folder")
+        if (
+            Path(output).suffix.lower() in SUFFIXES
+            and not Path(output).is_dir()
+            and not output.endswith(SEPARATORS)
+        ):
+            raise UsageError(
+                f"`{output}` is the name of one picture, but there may be many inputs",
+                hint=f"name a folder; one that is called so ends with {os.sep}",
+            )
         # The separator says that a folder is meant, also where nothing is there yet.
         return Places(inputs, kind, os.path.join(output, ""), form, stream)
     suffix = Path(output).suffix.lower()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-import typer
-
-from qbg.cli.exits import DONE, UsageError
-from qbg.cli.places import Places
+from qbg.cli.exits import DONE, UsageError, say, tell
+from qbg.cli.places import Places, nothing_found
 from qbg.options import FolderOptions, Options
 
 
@@ -21,10 +19,12 @@ def print_plan(places: Places, options: Options, folder: FolderOptions, as_json:
         raise UsageError("--dry-run needs files or folders")
     output = None if places.output is None else native_path(places.output)
     pairs = _native.plan(native_paths(places.inputs), output, options, folder)
+    if not pairs:
+        say(nothing_found(places))
     if as_json:
         plan = [{"input": printable(source), "output": printable(target)} for source, target in pairs]
-        typer.echo(json.dumps({"images": len(plan), "plan": plan}, indent=2))
+        tell(json.dumps({"images": len(plan), "plan": plan}, indent=2))
     else:
         for source, target in pairs:
-            typer.echo(f"{readable(source)} -> {readable(target)}")
+            tell(f"{readable(source)} -> {readable(target)}")
     return DONE

@@ -6,15 +6,14 @@ Must not know how inputs were named.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from qbg.batch import Batch
-from qbg.cli import STOPS
-from qbg.cli.exits import DONE, INTERRUPTED, SOME_FAILED
+from qbg.cli import INTERRUPTED, STOPS, leave
+from qbg.cli.exits import DONE, SOME_FAILED
 from qbg.report.console import Console
 from qbg.summary import Progress, Summary
 
@@ -31,7 +30,7 @@ class Stop:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal handler. It prints nothing: it may have interrupted the printing."""
         if self.asked:
-            os._exit(INTERRUPTED)
+            leave()
         self.asked = True
         self._batch.cancel()
 

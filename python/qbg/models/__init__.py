@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qbg.errors import ModelNotFoundError
-from qbg.models.files import digest, find
+from qbg.models.files import KNOWN, digest, find
 from qbg.models.recipe_file import read_recipe
 from qbg.models.registry import DEFAULT, MODELS, Model
 from qbg.network import Network
@@ -45,7 +45,8 @@ def resolve(
 
     Args:
         name: a name of `MODELS` or the path of an ONNX file. None: the built-in model.
-        recipe: a recipe, or the path of a TOML file, instead of the registry's or the guessed one.
+        recipe: a recipe, or the path of a TOML file, instead of the registry's (which a known file
+            gets by whatever path, because its checksum tells) or the guessed one.
 
     Raises:
         ModelNotFoundError: no such file or name.
@@ -59,17 +60,20 @@ def resolve(
             "no such model",
             stage="model",
             path=text,
-            hint=f"known models are: {', '.join(MODELS)}; or give the path of an .onnx file",
+            hint=KNOWN,
         )
     path = find(model) if model is not None else Path(text)
     sha256 = digest(path)
+    if model is None:
+        # A known file by its path is as known as by its name.
+        model = next((known for known in MODELS.values() if known.sha256 == sha256), None)
     if isinstance(recipe, Recipe) or recipe is None:
         given = recipe
     else:
         given = read_recipe(recipe, base=model.recipe if model else None)
     if model is not None and given is None and _known_graph(model, sha256):
         return Resolved(
-            name=model.name,
+            name=text,
             recipe=model.recipe,
             network=_network(model, path, sha256),
             license=model.license,

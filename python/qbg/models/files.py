@@ -14,6 +14,8 @@ from pathlib import Path
 from qbg.errors import ModelError, ModelNotFoundError
 from qbg.models.registry import MODELS, Model
 
+KNOWN = f"known models are: {', '.join(MODELS)}; or give the path of an .onnx file"
+
 _extracted = ExitStack()  # a package inside a zip is unpacked once and stays for the life of the process
 _digests: dict[tuple[str, int, int], str] = {}
 _lock = threading.Lock()
@@ -63,7 +65,7 @@ def digest(path: Path) -> str:
     try:
         facts = path.stat()
         if not path.is_file():
-            raise ModelError("not a file", stage="model", path=str(path))
+            raise ModelError("not a file", stage="model", path=str(path), hint=KNOWN)
         key = (str(path), facts.st_size, facts.st_mtime_ns)
         with _lock:
             if key not in _digests:
@@ -75,10 +77,15 @@ def digest(path: Path) -> str:
             "no such file",
             stage="model",
             path=str(path),
-            hint=f"known models are: {', '.join(MODELS)}; or give the path of an .onnx file",
+            hint=KNOWN,
         ) from None
     except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}", stage="model", path=str(path)) from error
+        raise ModelError(
+            f"cannot be read: {error.strerror}",
+            stage="model",
+            path=str(path),
+            hint="check the path and who may read it",
+        ) from error
 
 
 def _builtin(model: Model) -> Path:

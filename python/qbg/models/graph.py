@@ -18,6 +18,16 @@ from qbg.recipe import Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Hints: what can be done about a graph that doesn't fit.
+ONE_PICTURE = (
+    "choose a segmentation network that takes one picture, or export this one without its other inputs"
+)
+LAYOUT = "export the network with one RGB picture as its input: batch 1, 3 channels, then height and width"
+FLOAT = "export the network with float32 input and output"
+NO_MAP = "a classifier or detector can't be used: choose a network whose first output is a map of the subject"
+SIZE = "give the network's size with --recipe FILE.toml: `height` and `width`"
+FIXED = "use fit = 'squash' or 'letterbox' in the recipe"
+
 OPEN_SIDE = 512
 """Height and width that are guessed when the graph leaves them open: a multiple of every common stride."""
 
@@ -32,23 +42,31 @@ def inspect(path: Path, digest: str) -> Network:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1:
         names = ", ".join(item.name for item in inputs)
-        raise _unfit(path, f"the graph has {len(inputs)} inputs ({names}); qbg runs networks with one")
+        raise _unfit(
+            path, f"the graph has {len(inputs)} inputs ({names}); qbg runs networks with one", ONE_PICTURE
+        )
     if not outputs:
-        raise _unfit(path, "the graph has no output")
+        raise _unfit(path, "the graph has no output", ONE_PICTURE)
     entry, result = inputs[0], outputs[0]
     shape = entry.shape
     if len(shape) != 4:
-        raise _unfit(path, f"input `{entry.name}` is {_words(shape)}; qbg needs (1, 3, height, width)")
+        raise _unfit(
+            path, f"input `{entry.name}` is {_words(shape)}; qbg needs (1, 3, height, width)", LAYOUT
+        )
     for item in (entry, result):
         if item.type != "tensor(float)":
-            raise _unfit(path, f"`{item.name}` is {item.type}; qbg needs float32, tensor(float)")
+            raise _unfit(path, f"`{item.name}` is {item.type}; qbg needs float32, tensor(float)", FLOAT)
     batch, channels, height, width = (_fixed(value) for value in shape)
     if channels not in (0, 3) or batch not in (0, 1):
-        raise _unfit(path, f"input `{entry.name}` is {_words(shape)}; qbg needs (1, 3, height, width)")
+        raise _unfit(
+            path, f"input `{entry.name}` is {_words(shape)}; qbg needs (1, 3, height, width)", LAYOUT
+        )
     declared = [_fixed(value) for value in result.shape or []]
     if declared and len(declared) not in (3, 4):
         raise _unfit(
-            path, f"output `{result.name}` is {_words(result.shape)}; qbg needs (1, C, height, width)"
+            path,
+            f"output `{result.name}` is {_words(result.shape)}; qbg needs (1, C, height, width)",
+            NO_MAP,
         )
     fixed = bool(declared) and all(declared[1:])
     return Network(
@@ -74,12 +92,12 @@ def fit(network: Network, recipe: Recipe) -> Network:
                 f"the graph takes {height}x{width} only, but the recipe's fit `{recipe.fit}` varies the size",
                 stage="model",
                 path=network.path,
-                hint="use fit = 'squash' or 'letterbox'",
+                hint=FIXED,
             )
         side = -(-max(recipe.side, 64) // recipe.multiple) * recipe.multiple
         result = trial(network, side, side)
         if result.shape[-2:] != (side, side):
-            raise _unfit(network.path, "with a varying size the output must be as large as the input")
+            raise _unfit(network.path, "with a varying size the output must be as large as the input", FIXED)
         return replace(network, output_shape=(_planes(result.shape)[0], 0, 0))
     if height not in (0, recipe.height) or width not in (0, recipe.width):
         raise ModelError(
@@ -143,10 +161,14 @@ def trial(network: Network, height: int, width: int) -> Any:
     try:
         result = session.run([network.output_name], {network.input_name: noise})[0]
     except Exception as error:
-        raise _unfit(network.path, f"it doesn't run on {height}x{width}: {first_line(error)}") from error
+        raise _unfit(
+            network.path, f"it doesn't run on {height}x{width}: {first_line(error)}", SIZE
+        ) from error
     if result.ndim not in (3, 4) or result.shape[0] != 1 or 0 in result.shape:
         raise _unfit(
-            network.path, f"output `{network.output_name}` is {result.shape}; qbg needs (1, C, height, width)"
+            network.path,
+            f"output `{network.output_name}` is {result.shape}; qbg needs (1, C, height, width)",
+            NO_MAP,
         )
     return result
 
@@ -166,5 +188,5 @@ def _words(shape: Any) -> str:
     return "(" + ", ".join(str(value) for value in shape) + ")"
 
 
-def _unfit(path: Path | str, message: str) -> ModelError:
-    return ModelError(message, stage="model", path=str(path))
+def _unfit(path: Path | str, message: str, hint: str) -> ModelError:
+    return ModelError(message, stage="model", path=str(path), hint=hint)

@@ -31,7 +31,12 @@ def read_recipe(path: str | os.PathLike[str], base: Recipe | None = None) -> Rec
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelNotFoundError("no such recipe file", stage="model", path=str(file)) from None
+        raise ModelNotFoundError(
+            "no such recipe file",
+            stage="model",
+            path=str(file),
+            hint="without --recipe the registry's recipe or a guess is taken",
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"the recipe can't be read: {error}", stage="model", path=str(file)) from error
     return recipe_from(table, base, origin=str(file))
