@@ -219,7 +219,7 @@ fn list(bytes: &[u8], options: &Options) -> Vec<String> {
 
 #[test]
 fn lists_by_lines_and_by_nul() {
-    let options = options(Output::Folder(PathBuf::from("/root/out")));
+    let options = options(Output::Folder(PathBuf::from("/base/out")));
     let want = ["a/x.jpg -> out/a/x.png", "/q/y.jpg -> out/y.png", "../../z -> out/z.png"];
     for text in [
         &b"a/x.jpg\n/q/y.jpg\n../../z"[..],
@@ -235,7 +235,7 @@ fn lists_by_lines_and_by_nul() {
 
 #[test]
 fn list_entries_across_chunks_and_overlong_ones() {
-    let options = options(Output::Folder(PathBuf::from("/root/out")));
+    let options = options(Output::Folder(PathBuf::from("/base/out")));
     let mut text = b"first.jpg\n".to_vec();
     text.resize(text.len() + (70 << 10), b'x');
     text.extend_from_slice(b"\nlast.jpg");
@@ -248,7 +248,7 @@ fn list_entries_across_chunks_and_overlong_ones() {
 
 #[test]
 fn clashes_in_lists() {
-    let mut options = options(Output::Folder(PathBuf::from("/root/out")));
+    let mut options = options(Output::Folder(PathBuf::from("/base/out")));
     let text = b"/a/x.jpg\n/b/x.jpg\nx.png\nX.png\n";
     assert_eq!(
         list(text, &options),
@@ -300,7 +300,7 @@ fn a_list_that_breaks_off_says_so_and_ends() {
             Ok(6)
         }
     }
-    let options = options(Output::Folder(PathBuf::from("/root/out")));
+    let options = options(Output::Folder(PathBuf::from("/base/out")));
     let reader = Box::new(io::BufReader::new(Broken(false)));
     let got = lines(Path::new("/root"), Spec::List(reader), &options);
     assert_eq!(got, ["a.jpg -> out/a.png", " ! Io"]);
