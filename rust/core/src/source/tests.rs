@@ -214,7 +214,7 @@ fn globs_keep_the_structure_below_the_first_wildcard() {
 }
 
 fn list(bytes: &[u8], options: &Options) -> Vec<String> {
-    lines(Path::new("/root"), Spec::List(Box::new(Cursor::new(bytes.to_vec()))), options)
+    lines(Path::new("/base"), Spec::List(Box::new(Cursor::new(bytes.to_vec()))), options)
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn list_entries_across_chunks_and_overlong_ones() {
     text.extend_from_slice(b"\nlast.jpg");
     for chunk in [1, 7, 8192, 1 << 20] {
         let reader = io::BufReader::with_capacity(chunk, Cursor::new(text.clone()));
-        let got = lines(Path::new("/root"), Spec::List(Box::new(reader)), &options);
+        let got = lines(Path::new("/base"), Spec::List(Box::new(reader)), &options);
         assert_eq!(got, ["first.jpg -> out/first.png", " ! Name", "last.jpg -> out/last.png"]);
     }
 }
@@ -302,7 +302,7 @@ fn a_list_that_breaks_off_says_so_and_ends() {
     }
     let options = options(Output::Folder(PathBuf::from("/base/out")));
     let reader = Box::new(io::BufReader::new(Broken(false)));
-    let got = lines(Path::new("/root"), Spec::List(reader), &options);
+    let got = lines(Path::new("/base"), Spec::List(reader), &options);
     assert_eq!(got, ["a.jpg -> out/a.png", " ! Io"]);
 }
 
