@@ -30,8 +30,7 @@ from PIL import Image
 import measure
 import qbg
 import rivals
-from qbg import _native
-from qbg.models import registry
+from qbg import _native, models
 from qbg.options import Options
 
 MODEL = Path(qbg.__file__).parent / "models" / "data" / "u2netp.onnx"
@@ -278,13 +277,18 @@ def crossing(pixels: np.ndarray) -> tuple[int, int, int, bytes]:
 def part_preprocess(context: Context) -> Part:
     """640x480 RGB to a (3, 320, 320) float tensor, one core, warm.
 
-    Issued: sixteen decoded photos in turn. Timed: `_native.preprocess` at each SIMD level (with a new tensor
-    each call), rembg's recipe in Pillow and NumPy, Pillow's Lanczos alone. Headline: the best level.
+    Issued: sixteen decoded photos in turn. Timed: the preprocess stage of a warm worker, by its own clock,
+    at each SIMD level (the stages before and after run too, on the null engine, and aren't timed); rembg's
+    recipe in Pillow and NumPy; Pillow's Lanczos alone. Headline: the best level.
     """
+    from qbg import engine
+
     images = context.images()[:16]
     native = [crossing(np.asarray(image)) for image in images]
-    recipe = registry.MODELS["u2netp"].recipe
+    model = models.resolve("u2netp")
+    recipe = model.recipe
     repeat = 1 if context.quick else 4
+    null = engine.make("null", model.network)
 
     def each(work: Callable[[Any], object], inputs: list[Any]) -> Callable[[], float]:
         def measured() -> float:
@@ -292,11 +296,17 @@ def part_preprocess(context: Context) -> Part:
 
         return lambda: measured() / repeat / len(inputs)
 
+    def stage(level: str) -> Callable[[], float]:
+        core = _native.Core(recipe, null.output_shape, null.make_worker, workers=1, simd=level)
+
+        def measured() -> float:
+            results = [core.process(item, Options()) for _ in range(repeat) for item in native]
+            return sum(result.stage_ns["preprocess"] for result in results) / 1e9 / len(results)
+
+        return measured
+
     levels = _native.system()["simd_levels"]
-    contestants = {
-        level: each(lambda item, level=level: _native.preprocess(item, recipe, level), native)
-        for level in levels
-    }
+    contestants = {level: stage(level) for level in levels}
     contestants["rembg recipe"] = each(rivals.preprocess, images)
     size = (rivals.SIDE, rivals.SIDE)
     contestants["Pillow resize"] = each(lambda image: image.resize(size, Image.Resampling.LANCZOS), images)
@@ -355,18 +365,23 @@ def part_png(context: Context) -> Part:
 def part_scaling(context: Context) -> Part:
     """Two workers against one, beside two bare callers against one.
 
-    Issued: the first 24 photos of part `folder`, an even number for two. Timed: qbg's own seconds with 1 and
-    2 workers on both CPUs; the bare session with 1 and 2 threads. Headline: qbg's gain over the bare gain, in
-    the same run.
+    Issued: the first 24 photos of part `folder`, an even number for two. Timed: `Remover.remove_folder`,
+    files to files, by its own summary, with 1 and with 2 workers on both CPUs; the bare session with 1 and 2
+    threads. Models are loaded and workers made beforehand on both sides. Headline: qbg's gain over the bare
+    gain, in the same run.
     """
     source, target = context.work / "some", context.work / "scaled"
     source.mkdir()
     for path in sorted(context.photos().iterdir())[:24]:
         os.link(path, source / path.name)
     callers = rivals.Callers(MODEL, [rivals.preprocess(image) for image in context.images()[:24]])
+    removers = {workers: qbg.Remover(workers=workers) for workers in (1, 2)}
 
     def ours(workers: int) -> float:
-        return run_qbg(source, target, context.cpus, "--workers", str(workers))["seconds"]
+        summary = removers[workers].remove_folder(source, target, overwrite=True)
+        if summary.done != len(list(source.iterdir())):
+            raise RuntimeError(f"{summary.done} photos done")
+        return summary.seconds
 
     times = measure.interleave(
         {

@@ -1,8 +1,8 @@
-"""Writes README's table of measured numbers from one record.
+"""Writes README's tables of measured numbers, one for each record named.
 
-    python scripts/readme_numbers.py benches/record/CPU/DATE-spine.json [--check]
+    python scripts/readme_numbers.py benches/record/CPU/DATE-spine.json ... [--check]
 
-With --check it changes nothing and ends with 1 if README doesn't hold the table of that record.
+With --check it changes nothing and ends with 1 if README doesn't hold the tables of those records.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def table(record: dict[str, Any], name: str) -> str:
 
 
 def main() -> int:
-    path = Path(sys.argv[1]).resolve()
-    text = table(json.loads(path.read_text()), path.relative_to(ROOT).as_posix())
+    paths = [Path(name).resolve() for name in sys.argv[1:] if name != "--check"]
+    tables = [table(json.loads(path.read_text()), path.relative_to(ROOT).as_posix()) for path in paths]
+    text = "\n\n".join(tables)
     readme = ROOT / "README.md"
     old = readme.read_text(encoding="utf-8")
     head, rest = old.split(BEGIN)
