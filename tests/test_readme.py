@@ -72,3 +72,15 @@ def test_numbers_name_their_record() -> None:
         named = re.findall(r"benches/record/[\w./-]+\.json", table)
         assert named
         assert all((ROOT / name).is_file() for name in named)
+
+
+def test_the_table_is_that_of_the_records_it_names() -> None:
+    """No figure that can't be traced to a record."""
+    records = re.findall(r"Record: `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert records
+    script = [
+        sys.executable,
+        str(ROOT / "scripts" / "readme_numbers.py"),
+        *(str(ROOT / name) for name in records),
+    ]
+    assert subprocess.run([*script, "--check"], check=False).returncode == 0
