@@ -102,7 +102,6 @@ class Remover:
                 self._make_worker,
                 workers=count,
                 pin=pin,
-                simd=os.environ.get("QBG_SIMD") or "auto",
             )
         except Exception:
             # The engine's own words say more than what the core makes of them.

@@ -28,15 +28,6 @@ const SUFFIX: &str = ".tmp";
 /// our number writes into the same folder, or one with our number died there.
 const TRIES: usize = 1000;
 
-/// When to write, and how safely.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Write even where [`existing`] finds the output up to date.
-    pub overwrite: bool,
-    /// Wait until the file and its folder's entry are on the disk.
-    pub fsync: bool,
-}
-
 /// What is at the output's place before the work begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {

@@ -51,9 +51,7 @@ pub fn level(word: &str) -> PyResult<Level> {
 
 /// How workers are tied to CPUs, by name.
 pub fn pin(word: &str) -> PyResult<topology::Pin> {
-    use topology::Pin;
-    let pins = [("auto", Pin::Auto), ("cpu", Pin::Cpu), ("node", Pin::Node), ("off", Pin::Off)];
-    choose("pin", word, &pins)
+    topology::Pin::named(word).map_err(PyValueError::new_err)
 }
 
 /// A `qbg.recipe.Recipe`.

@@ -1,12 +1,12 @@
 //! The one doorway into the core: lets other Python threads run, catches panics, maps errors.
 //! Nothing else in this crate detaches from the interpreter or calls long-running core code.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use qbg_core::error::Error;
+use qbg_core::pool::panic_message;
 
 use crate::error::to_py;
 
@@ -25,13 +25,4 @@ pub fn enter<T: Send>(
             panic_message(&*panic)
         ))),
     }
-}
-
-/// What a panic said.
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic")
 }

@@ -47,14 +47,8 @@ impl Sources {
             return Ok(job);
         }
         if self.on_collision == OnCollision::Rename {
-            // As within a folder: the full name, `x.jpg.png`, then with a number.
-            let full = job.input.file_name().unwrap_or_default().to_os_string();
-            for number in 1u64.. {
-                let mut name = full.clone();
-                if number > 1 {
-                    name.push(format!(".{number}"));
-                }
-                name.push(format!(".{}", self.extension));
+            for attempt in 1.. {
+                let name = source::other_name(&job, self.extension, attempt);
                 job.output.set_file_name(name);
                 if seen.insert(state.hash_one(&job.output)) {
                     return Ok(job);

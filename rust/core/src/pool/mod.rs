@@ -98,6 +98,7 @@ use gate::Gate;
 use ring::Ring;
 use steal::Queues;
 use sync::{Deque, Mutex};
+pub use worker::message as panic_message;
 use worker::{Board, Shared, Tally};
 
 /// Where jobs come from; asked by one worker at a time, from changing threads.

@@ -193,10 +193,7 @@ impl Resampler {
         let from = src.size();
         match (from.width != size.width, from.height != size.height) {
             (false, false) => {
-                for row in src.data().chunks_exact(from.width * C) {
-                    sink.line().copy_from_slice(row);
-                    sink.done();
-                }
+                give(src.data(), from.width * C, sink);
                 Ok(())
             }
             (true, false) => self.horizontally(src, size, filter, sink),
@@ -222,10 +219,7 @@ impl Resampler {
             let block = Block { pixels, stride, channels: C };
             let lines = &mut self.window[..pixels.len() / stride * out_stride];
             across(self.level, block, self.plans.at(place), &mut self.turned, lines);
-            for line in lines.chunks_exact(out_stride) {
-                sink.line().copy_from_slice(line);
-                sink.done();
-            }
+            give(lines, out_stride, sink);
         }
         Ok(())
     }
@@ -242,8 +236,7 @@ impl Resampler {
         let stride = size.width * C;
         for y in 0..size.height {
             let taps = plan.taps(y);
-            let window = &src.data()[taps.start * stride..][..taps.weights.len() * stride];
-            blend(self.level, window, taps, sink.line());
+            blend(self.level, taps.window(src.data(), stride), taps, sink.line());
             sink.done();
         }
         Ok(())
@@ -270,16 +263,12 @@ impl Resampler {
             let shrunk = &mut self.window[..count * stride];
             for (y, line) in shrunk.chunks_exact_mut(stride).enumerate() {
                 let taps = high.taps(first + y);
-                let window = &src.data()[taps.start * stride..][..taps.weights.len() * stride];
-                blend(self.level, window, taps, line);
+                blend(self.level, taps.window(src.data(), stride), taps, line);
             }
             let block = Block { pixels: shrunk, stride, channels: C };
             let lines = &mut self.strip[..count * out_stride];
             across(self.level, block, wide, &mut self.turned, lines);
-            for line in lines.chunks_exact(out_stride) {
-                sink.line().copy_from_slice(line);
-                sink.done();
-            }
+            give(lines, out_stride, sink);
         }
         Ok(())
     }
@@ -350,6 +339,14 @@ fn stride<const C: usize>(size: Size) -> Result<usize, Kind> {
         _ => Err(Kind::Tensor {
             message: format!("{}x{} is no size of a picture", size.width, size.height),
         }),
+    }
+}
+
+/// Hands over finished rows of `stride` bytes.
+fn give(lines: &[u8], stride: usize, sink: &mut impl Sink) {
+    for line in lines.chunks_exact(stride) {
+        sink.line().copy_from_slice(line);
+        sink.done();
     }
 }
 

@@ -36,6 +36,13 @@ pub struct Taps<'a> {
     pub pairs: &'a [[i32; 2]],
 }
 
+impl Taps<'_> {
+    /// The rows of `stride` bytes that the weights are for, out of all rows.
+    pub fn window(self, rows: &[u8], stride: usize) -> &[u8] {
+        &rows[self.start * stride..][..self.weights.len() * stride]
+    }
+}
+
 /// The weights for one (input length, output length, filter).
 #[derive(Debug, Default)]
 pub struct Plan {

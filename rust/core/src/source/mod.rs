@@ -21,6 +21,7 @@ mod naming;
 mod plan;
 mod walk;
 
+use std::ffi::OsString;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,6 +166,15 @@ impl Iterator for Source {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_unless(&AtomicBool::new(false))
     }
+}
+
+/// The name that a job's output takes when its first choice is taken: `x.jpg.png`, from the second
+/// try on `x.jpg.2.png`; with `.cutout` before the extension if the first choice has it.
+pub fn other_name(job: &Job, extension: &'static str, attempt: u64) -> OsString {
+    let input = job.input.file_name().unwrap_or_default();
+    let among_inputs = naming::Suffix { extension, cutout: true };
+    let cutout = job.output.file_name() == Some(among_inputs.plain(input).as_os_str());
+    naming::Suffix { extension, cutout }.full(input, attempt)
 }
 
 /// How many items a source of this spec yields, jobs and errors, by a walk of its own: the total

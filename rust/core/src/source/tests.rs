@@ -563,3 +563,15 @@ mod unix {
         allow("in/b", 0o755);
     }
 }
+
+#[test]
+fn a_second_choice_of_name_is_like_the_first() {
+    for (input, output, names) in [
+        ("a/x.jpg", "out/x.png", ["x.jpg.png", "x.jpg.2.png"]),
+        ("a/x.jpg", "a/x.cutout.png", ["x.jpg.cutout.png", "x.jpg.2.cutout.png"]),
+        ("a/x.cutout.jpg", "out/x.cutout.png", ["x.cutout.jpg.png", "x.cutout.jpg.2.png"]),
+    ] {
+        let job = Job { id: 0, input: PathBuf::from(input), output: PathBuf::from(output) };
+        assert_eq!([1, 2].map(|attempt| other_name(&job, "png", attempt)), names);
+    }
+}
