@@ -5,6 +5,7 @@ from typing import Any, Final, final
 
 from qbg.options import FolderOptions, Options
 from qbg.recipe import Recipe
+from qbg.trial import Trial
 
 __version__: Final[str]
 BUILD_PROFILE: Final[str]
@@ -118,7 +119,10 @@ class Run:
         """After the end: `images`, `done`, `skipped`, `failed`, `cancelled`, `seconds`,
         `stage_seconds` (by stage), `service_ns` (percentiles: `p50`, `p90`, `p95`, `p99`, `max`),
         `steals` (`own`, `injector`, `local`, `remote`), `idle_seconds`, `workers`,
-        `pixels`, `bytes_in`, `bytes_out`."""
+        `pixels`, `bytes_in`, `bytes_out`, `unpinned` (workers that the system wouldn't pin)."""
+    def samples(self, start: int = 0) -> bytes:
+        """After the end, and only with a `trial`: one row of uint64 (native byte order) per finished image
+        from the `start`-th on, in the order in which they ended, with the columns `SAMPLE_COLUMNS`."""
 
 @final
 class Core:
@@ -131,6 +135,7 @@ class Core:
     output_shape  (C, h, w) of the network's output; h = w = 0 when they equal the input's.
     pin           auto, cpu, node, off
     simd          auto, scalar, avx2, avx512
+    root          where the machine's topology is read; another one than `/` is for simulations
     Raises ValueError for an unknown word or an impossible recipe.
     """
 
@@ -143,6 +148,7 @@ class Core:
         workers: int,
         pin: str = "auto",
         simd: str = "auto",
+        root: str = "/",
     ) -> Core: ...
     @property
     def workers(self) -> int: ...
@@ -168,12 +174,15 @@ class Core:
         options: Options,
         folder: FolderOptions,
         digest: str,
+        trial: Trial | None = None,
     ) -> Run:
         """Starts a batch. One batch at a time: a second waits for the first one's slots.
 
         inputs   paths of files and folders, globs, or one list (`-` is standard input), as
                  `folder.inputs_are` says.
         digest   ASCII tag of model and options, written into every output.
+        trial    for measuring: repeats, arrivals, parts switched off; keeps a sample of every image.
+                 With `pixels` off `inputs` is empty, `output` None, and `count` says how many jobs.
         """
     def close(self) -> None:
         """Frees slots and callables. Idempotent."""
@@ -189,6 +198,15 @@ def plan(
 def system(root: str = "/") -> dict[str, Any]:
     """What `doctor` prints of the machine: `cpu`, `cpus_allowed`, `cpus_online`, `quota`, `nodes`, `smt`,
     `memory_bytes`, `memory_limit_bytes`, `simd` (best level), `simd_levels`, `default_workers`."""
+
+SAMPLE_COLUMNS: Final[tuple[str, ...]]
+"""`index` (in the order of discovery), `worker`, `arrival_ns` (intended; 0 in a closed loop), `begin_ns`,
+`end_ns` (since the batch began), `status` (0 done, 1 skipped, 2 failed), `pixels`, `bytes_in`, `bytes_out`,
+then `<stage>_ns` for each stage in the order of the flow."""
+
+def triad(threads: int, bytes_per_array: int, repeats: int) -> list[float]:
+    """Memory bandwidth, bytes per second, of each repeat: a = b + s * c on float64 arrays, split among
+    `threads` threads, each on memory it touched first. Counts 24 bytes per element (McCalpin's STREAM)."""
 
 def peak_rss_bytes() -> int:
     """High-water mark of this process's resident memory; 0 where the system doesn't tell."""
