@@ -32,7 +32,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.wheel-release ## Build and install the wheel, cut out the sample pictures, print the throughput
-	@$(BIN)/python scripts/sample_run.py tests/pictures/photos $(OUT)
+	@$(BIN)/python scripts/sample_run.py python/qbg/bench/samples $(OUT)
 
 test: lint test-rust test-kernels test-python ## Every test and lint; does its own set-up
 

@@ -22,6 +22,7 @@ import graphs
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "tests" / "pictures"
+SAMPLES = ROOT / "python" / "qbg" / "bench" / "samples"
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("slow", max_examples=2000, deadline=None)
@@ -78,7 +79,7 @@ def quick_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def photos() -> Path:
     """The folder of sample photos."""
-    return PICTURES / "photos"
+    return SAMPLES
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import oracles
-from conftest import PICTURES
+from conftest import PICTURES, SAMPLES
 from oracles import recipe as by_hand
 from qbg import _native
 from qbg.options import Options
@@ -107,7 +107,7 @@ def test_resize_equals_pillow_for_any_size(
 @pytest.mark.parametrize("dark", [False, True])
 def test_preprocess_equals_the_recipe(dark: bool, level: str):
     """A dark picture is where dividing by the maximum and by 255 differ."""
-    image = by_hand.load(PICTURES / "photos" / "clogs.jpg")
+    image = by_hand.load(SAMPLES / "clogs.jpg")
     if dark:
         image = image.point(lambda value: value // 3)
     expected = by_hand.tensor(image, 320)

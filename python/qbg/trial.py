@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ROUND = "round-"
+"""What the folders of later rounds are called, with the round's number behind it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:

@@ -405,6 +405,11 @@ def load(path: str | os.PathLike[str]) -> Record:
         raise ValueError(f"{os.fspath(path)} is a damaged record: {error}") from error
 
 
+def outcome(data: dict[str, Any]) -> Outcome:
+    """An outcome from plain values, as `dataclasses.asdict` gives them."""
+    return _build(Outcome, data)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 7)

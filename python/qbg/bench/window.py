@@ -1,0 +1,143 @@
+"""From a run's samples to what the measured window holds: throughput, concurrency, times. Pure.
+
+A sample is one picture: (worker, begin, end). The window begins when each worker has ended its warm-up
+pictures and ends when no new picture is begun, or when the first worker finds none; before it workers
+start up, after it they run dry, and neither says anything about a long run.
+
+Throughput counts a picture that reaches over an edge of the window with its share inside, so that a
+window of few pictures isn't rounded to whole ones. Mean concurrency is the pictures' time inside the
+window over its length. The mean service time is that of the pictures that ended inside. The three are
+taken apart from one another, so that Little's law can be checked between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WARM_UP_PICTURES = 2
+"""Of each worker: the first makes its memory, the second finds it made."""
+
+DONE = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What was seen in it.
+
+    Attributes:
+        start_s, end_s: since the batch began.
+        warm_up_images: pictures that ended before it.
+        images: pictures that ended in it.
+        images_per_s, concurrency: see above.
+        service_s, response_s: of the pictures that ended in it, in order of ending.
+        stage_s: mean seconds by stage of the same pictures.
+    """
+
+    start_s: float
+    end_s: float
+    warm_up_images: int
+    images: int
+    images_per_s: float
+    concurrency: float
+    service_s: tuple[float, ...]
+    response_s: tuple[float, ...]
+    stage_s: dict[str, float]
+
+    @property
+    def length_s(self) -> float:
+        """Seconds from start to end."""
+        return self.end_s - self.start_s
+
+
+def measure(
+    samples: NDArray[np.uint64],
+    columns: Sequence[str],
+    *,
+    workers: int,
+    stop_s: float | None,
+    warm_up: int = WARM_UP_PICTURES,
+) -> Window | None:
+    """The window of a run.
+
+    Args:
+        samples: one row per picture, in order of ending.
+        columns: names of the row's entries, as `_native.SAMPLE_COLUMNS`.
+        workers: that took part.
+        stop_s: when the run was told to begin no more; None: it ended by itself.
+        warm_up: pictures of each worker that are left out.
+
+    Returns:
+        None if the window would be empty: the run was too short.
+    """
+    at = {name: number for number, name in enumerate(columns)}
+    rows = samples[samples[:, at["status"]] == DONE]
+    if len(rows) == 0:
+        return None
+    worker = rows[:, at["worker"]].astype(np.int64)
+    begin = rows[:, at["begin_ns"]].astype(np.float64) / 1e9
+    end = rows[:, at["end_ns"]].astype(np.float64) / 1e9
+    start_s = _warm(worker, end, workers, warm_up)
+    end_s = min(stop_s if stop_s is not None else np.inf, _dry(worker, end, workers, stop_s))
+    if start_s is None or not end_s > start_s:
+        return None
+    inside = np.clip(np.minimum(end, end_s) - np.maximum(begin, start_s), 0.0, None)
+    service = end - begin
+    ended = (end > start_s) & (end <= end_s)
+    length = end_s - start_s
+    # A simulated picture may take no measurable time at all; then it counts whole, by its end.
+    share = np.where(service > 0, inside / np.where(service > 0, service, 1.0), ended.astype(np.float64))
+    arrival = rows[:, at["arrival_ns"]].astype(np.float64) / 1e9
+    open_loop = bool(np.any(arrival > 0))
+    stages = {name.removesuffix("_ns"): number for name, number in at.items() if name not in _PLAIN}
+    count = int(np.count_nonzero(ended))
+    return Window(
+        start_s=float(start_s),
+        end_s=float(end_s),
+        warm_up_images=int(np.count_nonzero(end <= start_s)),
+        images=count,
+        images_per_s=float(share.sum() / length),
+        concurrency=float(inside.sum() / length),
+        service_s=tuple(service[ended].tolist()),
+        response_s=tuple((end - arrival)[ended].tolist()) if open_loop else (),
+        stage_s={
+            name: float(rows[ended, number].astype(np.float64).mean() / 1e9) if count else 0.0
+            for name, number in stages.items()
+        },
+    )
+
+
+_PLAIN = {
+    "index",
+    "worker",
+    "arrival_ns",
+    "begin_ns",
+    "end_ns",
+    "status",
+    "pixels",
+    "bytes_in",
+    "bytes_out",
+}
+
+
+def _warm(worker: NDArray[np.int64], end: NDArray[Any], workers: int, warm_up: int) -> float | None:
+    """When the last worker ended its last warm-up picture; None if one didn't get that far."""
+    latest = 0.0
+    for number in range(workers):
+        ends = end[worker == number]
+        if len(ends) < warm_up:
+            return None
+        if warm_up:
+            latest = max(latest, float(np.sort(ends)[warm_up - 1]))
+    return latest
+
+
+def _dry(worker: NDArray[np.int64], end: NDArray[Any], workers: int, stop_s: float | None) -> float:
+    """When the first worker had ended its last picture, in a run that ended by itself."""
+    if stop_s is not None:
+        return np.inf
+    return min(float(end[worker == number].max()) for number in range(workers))
