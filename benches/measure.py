@@ -1,4 +1,4 @@
-"""What every side-by-side run shares: the machine's header, interleaving, medians, ratios with an interval.
+"""What every side-by-side run shares: a record's header, interleaving, medians, ratios with an interval.
 
 Must not know what is measured. Python's clock is read here and in the rivals only. Nothing here
 prints; `spine.py` does. Left out on purpose: throwing away of slow rounds. All times stay in the record.
@@ -6,80 +6,42 @@ prints; `spine.py` does. Left out on purpose: throwing away of slow rounds. All 
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import random
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from qbg.bench import machine as here
+from qbg.bench import system, watch
+
 ROOT = Path(__file__).parents[1]
-FLAGS = (
-    "sse4_2",
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512bw",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx_vnni",
-    "amx_int8",
-    "amx_bf16",
-)
 RESAMPLES = 4000
 LOAD_LIMIT = 0.5
 """Runnable threads of others at the start, averaged over a minute, above which a run is called invalid."""
 
 
-def _text(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def cpu_model() -> str:
-    """The CPU's name, or the architecture's."""
-    for line in (_text("/proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def machine(cpus: Sequence[int]) -> dict[str, Any]:
     """The header of a record: everything that a reader needs to judge the numbers."""
-    flags: set[str] = set()
-    for line in (_text("/proc/cpuinfo") or "").splitlines():
-        if line.startswith("flags"):
-            flags = set(line.split(":", 1)[1].split())
-            break
-    versions = {"python": platform.python_version()}
-    for name in ("qbg", "onnxruntime", "numpy", "pillow"):
-        versions[name] = importlib.metadata.version(name)
+    found, software = here.machine(), here.software()
+    git = here.revision(ROOT) or ""
     return {
-        "cpu": cpu_model(),
-        "flags": [flag for flag in FLAGS if flag in flags],
+        "cpu": found.cpu,
+        "flags": list(found.flags),
         "cpus_used": list(cpus),
-        "cpus_online": os.cpu_count(),
-        "threads_per_core": 2 if _text("/sys/devices/system/cpu/smt/active") == "1" else 1,
-        "cgroup_cpu_max": _text("/sys/fs/cgroup/cpu.max"),
-        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "load_1min_at_start": os.getloadavg()[0],
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": f"{platform.system()} {platform.release()}",
-        "virtual": "hypervisor" in flags,
-        "versions": versions,
-        "git": _git("rev-parse", "--short=12", "HEAD"),
-        "git_clean": not _git("status", "--porcelain"),
+        "cpus_online": found.cpus_online,
+        "threads_per_core": 2 if found.smt else 1,
+        "cgroup_cpu_max": system.text(Path("/sys/fs/cgroup/cpu.max")),
+        "governor": found.governor,
+        "load_1min_at_start": watch.load_1min(),
+        "memory_bytes": found.memory_bytes,
+        "system": found.system,
+        "virtual": found.virtual,
+        "versions": software.versions,
+        "git": git.rstrip("+"),
+        "git_clean": not git.endswith("+"),
         "date_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -90,7 +52,8 @@ def default_cpus(count: int) -> list[int]:
     chosen: list[int] = []
     taken: set[str] = set()
     for cpu in allowed:
-        siblings = _text(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        siblings = system.text(topology / "thread_siblings_list") or str(cpu)
         if siblings not in taken:
             taken.add(siblings)
             chosen.append(cpu)
