@@ -450,7 +450,11 @@ PARTS: dict[str, Callable[[Context], Part]] = {
 
 def find_photos(given: Path | None) -> list[Path]:
     """The folder given, the one beside the project, or the samples."""
-    for folder in (given, measure.ROOT.parent / "shared/data/photos", measure.ROOT / "python/qbg/bench/samples"):
+    for folder in (
+        given,
+        measure.ROOT.parent / "shared/data/photos",
+        measure.ROOT / "python/qbg/bench/samples",
+    ):
         if folder is not None and folder.is_dir():
             return sorted(folder.glob("*.jpg"))[:64]
     sys.exit("no photos: give --photos FOLDER")

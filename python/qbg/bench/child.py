@@ -10,18 +10,24 @@ outcome beside the file. Must not know other cases, nor draw conclusions. Only `
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qbg.errors import QbgError
-from qbg.report.record import Case
+from qbg.bench.window import WARM_UP_PICTURES
+from qbg.errors import InputError, QbgError
+from qbg.report.record import Case, Memory
+
+if TYPE_CHECKING:
+    from qbg.batch import Batch
+    from qbg.bench.watch import Seen, Watch
 
 POLL_S = 0.05
 TELL_S = 0.25
-MOST_TURNS = 1 << 40
+MOST_PICTURES = 1 << 40
 """More pictures than any run by time gets through."""
 
 LEAST_PER_WORKER = 8
@@ -104,12 +110,12 @@ def run(spec: Spec, scratch: Path) -> dict[str, Any]:
         observer = watch.Watch().start()
         began = time.monotonic()
         batch = subject.start()
-        stop_s = _follow(batch, spec, observer, began)
+        stop_s = _follow(batch, spec.case, observer, began)
         seen = observer.stop()
         memory = watch.memory(
             seen, before_bytes=before_bytes, loaded_bytes=None, slots_bytes=subject.slots_bytes
         )
-        return _outcome(spec, batch, seen, memory, stop_s)
+        return _outcome(spec.case, spec.repeat, batch, seen, memory, stop_s)
 
 
 def _load_libraries() -> None:
@@ -127,26 +133,151 @@ class _Subject:
     """The workers of a case, and how their batch is started."""
 
     def __init__(self, spec: Spec, scratch: Path) -> None:
-        self._spec = spec
-        self._scratch = scratch
-
-    def __enter__(self) -> _Subject:
         from qbg.remover import Remover
 
-        case = self._spec.case
-        off = set(case.off)
-        root = "/"
-        if case.kind == "simulated":
-            root = str(self._scratch / "imitation")
-        simulated = f"simulated:{case.service_s}" if case.service_s is not None else None
+        case, off = spec.case, set(spec.case.off)
+        simulated = case.kind == "simulated"
+        self._spec = spec
         self._remover = Remover(
-            self._spec.model,
-            engine=simulated or case.engine or self._spec.engine,
+            spec.model,
+            engine=f"simulated:{case.service_s}" if simulated else case.engine or spec.engine,
+            engine_times=spec.service_s or None,
             workers=case.workers,
             pin="off" if "pin" in off else "auto",
             simd="scalar" if "simd" in off else "auto",
-            share_weights=not off & {"shared_weights"},
-            root=root,
-            only_mask=self._spec.only_mask,
+            sessions="worker" if "shared_weights" in off else "one" if "numa" in off else "node",
+            root=str(scratch / "imitation") if simulated else "/",
+            only_mask=spec.only_mask,
         )
+
+    def __enter__(self) -> _Subject:
         return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._remover.close()
+
+    @property
+    def slots_bytes(self) -> int:
+        """Of all workers' tensors, by their shapes."""
+        return self._remover.slot_bytes * self._spec.case.workers
+
+    def start(self) -> Batch:
+        """Starts the batch."""
+        from qbg.options import FolderOptions
+        from qbg.trial import Trial
+
+        spec, off = self._spec, set(self._spec.case.off)
+        pixels = spec.case.kind != "simulated"
+        arrivals = arrivals_ns(spec.case)
+        trial = Trial(
+            count=spec.case.count or (MOST_PICTURES if arrivals is None else None),
+            keep_every=spec.keep_every,
+            arrivals_ns=arrivals,
+            pixels=pixels,
+            stealing="stealing" not in off,
+            lock_free="lock_free" not in off,
+            ring="ring" not in off,
+            reuse="reuse" not in off,
+            mmap="mmap" not in off,
+        )
+        inputs = [spec.images] if pixels else []
+        # The separator says that a folder is meant: it isn't there yet.
+        output = os.path.join(spec.output, "") if pixels else None
+        return self._remover.start(inputs, output, FolderOptions(overwrite=True), trial=trial)
+
+
+def arrivals_ns(case: Case) -> tuple[int, ...] | None:
+    """A Poisson process of the case's rate, nanoseconds after the start; None for a closed loop.
+
+    The same for each repeat, so that repeats differ by the machine alone.
+    """
+    if case.rate_per_s is None:
+        return None
+    import numpy as np
+
+    count = max(1, round(case.rate_per_s * (case.seconds or 0.0)))
+    gaps = np.random.default_rng(SEED).exponential(1e9 / case.rate_per_s, count)
+    return tuple(np.cumsum(gaps).astype(np.int64).tolist())
+
+
+def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> float | None:
+    """Waits until the case has run long enough. When it was stopped, seconds since its start; None if it
+    ended by itself."""
+    warm, least = WARM_UP_PICTURES * case.workers, LEAST_PER_WORKER * case.workers
+    by_time = case.count is None and case.rate_per_s is None
+    warm_s = stop_s = None
+    told = began
+    while not batch.poll(POLL_S):
+        observer.tick()
+        now = time.monotonic()
+        progress = batch.progress()
+        if now - told >= TELL_S:
+            told = now
+            _tell(progress.over, case.count, now - began)
+        if warm_s is None and progress.over >= warm:
+            warm_s = now
+        if by_time and stop_s is None and warm_s is not None and case.seconds is not None:
+            long_enough = now - warm_s >= case.seconds and progress.over - warm >= least
+            if long_enough or now - warm_s >= STRETCH * case.seconds:
+                batch.cancel()
+                stop_s = now - began
+    return stop_s
+
+
+def _tell(done: int, total: int | None, seconds: float) -> None:
+    try:
+        sys.stdout.write(json.dumps({"done": done, "total": total, "seconds": seconds}) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The parent is gone: nobody wants the outcome.
+        raise KeyboardInterrupt from None
+
+
+def _outcome(case: Case, repeat: int, batch: Batch, seen: Seen, memory: Memory, stop_s: float | None) -> Any:
+    """The outcome as plain values, without `began_s`."""
+    from qbg import _native
+    from qbg.bench.window import measure
+
+    summary = batch.wait()
+    window = measure(batch.samples(), _native.SAMPLE_COLUMNS, workers=case.workers, stop_s=stop_s)
+    if window is None:
+        first = summary.failed[0] if summary.failed else None
+        if first is not None and not summary.done:
+            raise InputError(first.message, stage=first.stage, path=first.file, hint=first.hint)
+        raise InputError(
+            f"too short: {summary.done} pictures leave nothing after {WARM_UP_PICTURES} of warm-up for each "
+            f"of {case.workers} workers",
+            stage="bench",
+            hint="raise --count or --seconds, or use fewer --workers",
+        )
+    workers_s = summary.seconds * case.workers
+    return {
+        "case": case.name,
+        "repeat": repeat,
+        "warm_up_s": window.start_s,
+        "warm_up_images": window.warm_up_images,
+        "window_s": window.length_s,
+        "images": window.images,
+        "failed": len(summary.failed),
+        "images_per_s": window.images_per_s,
+        "concurrency": window.concurrency,
+        "wall_s": summary.seconds,
+        "wall_images": summary.done,
+        "service_s": window.service_s,
+        "response_s": window.response_s,
+        "stage_s": window.stage_s,
+        "steals": summary.steals,
+        "idle_share": summary.idle_seconds / workers_s if workers_s > 0 else 0.0,
+        "cpu_s": seen.cpu_s,
+        "switches_voluntary": seen.switches_voluntary,
+        "switches_involuntary": seen.switches_involuntary,
+        "unpinned": summary.unpinned,
+        "energy_j": seen.energy_between(window.start_s, window.end_s),
+        "memory": asdict(memory),
+        "quiet": asdict(seen.quiet),
+        "note": None,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -99,7 +99,7 @@ def check(
 
 
 def pairs(pictures: Pictures, output: Path, most: int) -> list[tuple[Path, Path]]:
-    """(input, output) of at most `most` outputs below `output`: of all rounds, of as many inputs as can be."""
+    """(input, output) of at most `most` outputs below `output`, of all rounds and of many inputs."""
     from qbg.trial import ROUND
 
     by_stem = {path.relative_to(pictures.folder).with_suffix(""): path for path in pictures.paths}

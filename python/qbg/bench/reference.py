@@ -96,7 +96,8 @@ class Reference:
         if recipe.min_max and high > low:
             part = (part - low) / (high - low)
         bias = np.float32(0.5 if recipe.rounding == "nearest" else 0.0)
-        return np.clip(np.floor(part * np.float32(255) + bias), 0, 255).astype(np.uint8)
+        levels: Levels = np.clip(np.floor(part * np.float32(255) + bias), 0, 255).astype(np.uint8)
+        return levels
 
 
 def sizes(recipe: Recipe, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -276,10 +276,10 @@ _KINDS: dict[str, type[QbgError]] = {
 
 def _end(process: subprocess.Popen[str]) -> None:
     """Ends a child: as Ctrl-C does first, then for good."""
-    for stop in (lambda: process.send_signal(signal.SIGINT), process.terminate, process.kill):
+    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
-        stop()
+        process.send_signal(stop)
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:

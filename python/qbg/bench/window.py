@@ -82,8 +82,10 @@ def measure(
     begin = rows[:, at["begin_ns"]].astype(np.float64) / 1e9
     end = rows[:, at["end_ns"]].astype(np.float64) / 1e9
     start_s = _warm(worker, end, workers, warm_up)
-    end_s = min(stop_s if stop_s is not None else np.inf, _dry(worker, end, workers, stop_s))
-    if start_s is None or not end_s > start_s:
+    if start_s is None:
+        return None
+    end_s = stop_s if stop_s is not None else _dry(worker, end, workers)
+    if not end_s > start_s:
         return None
     inside = np.clip(np.minimum(end, end_s) - np.maximum(begin, start_s), 0.0, None)
     service = end - begin
@@ -136,8 +138,6 @@ def _warm(worker: NDArray[np.int64], end: NDArray[Any], workers: int, warm_up: i
     return latest
 
 
-def _dry(worker: NDArray[np.int64], end: NDArray[Any], workers: int, stop_s: float | None) -> float:
+def _dry(worker: NDArray[np.int64], end: NDArray[Any], workers: int) -> float:
     """When the first worker had ended its last picture, in a run that ended by itself."""
-    if stop_s is not None:
-        return np.inf
     return min(float(end[worker == number].max()) for number in range(workers))
