@@ -1,4 +1,4 @@
-"""The reference path against the oracle and the program, and the gate against masks that are broken on purpose."""
+"""The reference path against oracle and program; the gate against masks that are broken on purpose."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import recipe as by_hand
 from PIL import Image
 
 import qbg
 from conftest import SAMPLES
+from oracles import recipe as by_hand
 from qbg.bench import gate, pictures
 from qbg.bench.reference import Reference, sizes
 from qbg.models import resolve

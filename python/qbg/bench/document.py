@@ -1,0 +1,149 @@
+"""From a record to a report's document: header, verdict, sections. Pure; must not draw or run anything."""
+
+from __future__ import annotations
+
+from qbg.bench import plan, platforms, validity
+from qbg.bench.sections import checks, cost, latency, memory, throughput
+from qbg.bench.sections.words import facts, figure, interval, percent, size
+from qbg.bench.statistics import median
+from qbg.report.document import Document, Section
+from qbg.report.record import Record
+
+
+def build(record: Record) -> Document:
+    """The whole report of a record, finished or not."""
+    verdict = validity.judge(record)
+    sections = [
+        header(record),
+        throughput.section(record),
+        latency.stages(record),
+        latency.section(record),
+        memory.section(record),
+        cost.section(record),
+        checks.gate(record),
+        checks.ablations(record),
+        checks.kernels(record),
+        checks.rivals(record),
+    ]
+    return Document(
+        title=f"{record.title}: {record.subject.model} on {record.machine.cpu}",
+        verdict=words(record, valid=verdict.valid),
+        valid=verdict.valid,
+        reasons=tuple(f"{finding.what}: {finding.advice}" for finding in verdict.reasons),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def words(record: Record, *, valid: bool) -> str:
+    """The verdict in a paragraph of plain words. An invalid run gets no figure."""
+    shown = throughput.widest(record)
+    if not valid:
+        return (
+            "These figures can't be defended, for the reasons given; nothing should be concluded from them."
+        )
+    if shown is None:
+        return "No network was run: the tables show what was measured of pool and pipeline."
+    rate = median(throughput.rates(record, shown))
+    each = rate.value / shown.workers
+    subject = record.subject
+    cores = f"{shown.workers} worker{'' if shown.workers == 1 else 's'}"
+    parts = [
+        f"With {cores} this machine cuts out {interval(rate)} pictures per second of {subject.images} with "
+        f"{subject.model} ({subject.engine}, {subject.precision}), that is {figure(each)} per worker."
+    ]
+    share = throughput.efficiency(record, shown)
+    if share is not None and shown.workers > 1:
+        parts.append(f"Each worker gives {percent(share.value)} of what one alone gives.")
+    here = cost.this_machine(record)
+    if here is not None and here.dollars_per_million is not None:
+        parts.append(f"A million pictures cost ${figure(here.dollars_per_million.value)} here.")
+    parts.append(unlike(record, shown.workers, each))
+    return " ".join(parts)
+
+
+def unlike(record: Record, workers: int, each: float) -> str:
+    """The ratio to the published figure, with what is not alike."""
+    theirs = platforms.IMAGES_PER_S / platforms.CORES
+    differences = [
+        f"theirs is per vCPU with all {platforms.CORES} busy, ours is of {workers} of "
+        f"{record.machine.cpus_online} CPUs here"
+    ]
+    if "inspyrenet" not in record.subject.model.lower():
+        differences.append(f"their network is InSPyReNet-Fast, ours {record.subject.model}")
+    differences.append(f"their CPU is AMD Turin, ours {record.machine.cpu}")
+    return (
+        f"The published result is {theirs:.2f} per vCPU, so the ratio is {figure(each / theirs)} x; "
+        f"not alike: {'; '.join(differences)}."
+    )
+
+
+def header(record: Record) -> Section:
+    """What ran where: everything that a reader needs to judge the figures."""
+    machine, software, subject = record.machine, record.software, record.subject
+    quota = f", quota {machine.quota_cpus:g}" if machine.quota_cpus is not None else ""
+    cases = {case.name: case.kind for case in record.cases}
+    kinds = [plan.SCALING, plan.MASSIVE]
+    quiet = [outcome.quiet for outcome in record.outcomes if cases.get(outcome.case) in kinds]
+    loads = f"{max((item.load_1min for item in quiet), default=0.0):.2f}"
+    others = max((item.others_cpu or 0.0 for item in quiet), default=0.0)
+    steal = max((item.steal_cpu or 0.0 for item in quiet), default=0.0)
+    throttled = sum(item.throttled_s or 0.0 for item in quiet)
+    warm = [outcome for outcome in record.outcomes if cases.get(outcome.case) in kinds]
+    most = max(warm, key=lambda outcome: outcome.warm_up_s, default=None)
+    return Section(
+        title="What was measured",
+        tables=(
+            facts(
+                "Machine",
+                [
+                    ("CPU", f"{machine.cpu}{', virtual' if machine.virtual else ''}"),
+                    ("features", " ".join(machine.flags)),
+                    ("SIMD level of the kernels", machine.simd),
+                    ("CPUs", f"{machine.cpus_allowed} allowed of {machine.cpus_online}{quota}"),
+                    ("threads per core", "two share a core" if machine.smt else "one, as far as is told"),
+                    ("NUMA nodes", str(machine.numa_nodes)),
+                    ("memory", size(machine.memory_bytes or None)),
+                    ("frequency governor", machine.governor or "not shown"),
+                    ("system", machine.system),
+                    ("highest load before a run", loads),
+                    ("others meanwhile", f"{others:.2f} CPUs, {steal:.2f} taken by the hypervisor"),
+                    ("throttled", f"{throttled:.1f} s"),
+                ],
+            ),
+            facts(
+                "Subject",
+                [
+                    (
+                        "model",
+                        f"{subject.model}, {size(subject.model_bytes)}, SHA-256 {subject.model_digest[:16]}",
+                    ),
+                    ("input", f"{subject.input_height_px}x{subject.input_width_px}"),
+                    ("engine, precision", f"{subject.engine}, {subject.precision}"),
+                    (
+                        "pictures",
+                        f"{subject.images}: {subject.distinct:,} different, {size(subject.images_bytes)}, "
+                        f"{figure(subject.mean_pixels / 1e6)} megapixels on average, "
+                        f"digest {subject.images_digest[:16]}",
+                    ),
+                    ("output", subject.output),
+                    (
+                        "warm-up, left out",
+                        "none"
+                        if most is None
+                        else f"up to {most.warm_up_images} pictures, {figure(most.warm_up_s)} s",
+                    ),
+                ],
+            ),
+            facts(
+                "Run",
+                [
+                    ("command", record.command),
+                    ("date", record.created),
+                    ("took", f"{record.seconds:.0f} s{'' if record.finished else ', not finished'}"),
+                    ("versions", ", ".join(f"{name} {value}" for name, value in software.versions.items())),
+                    ("build", software.build_profile),
+                    ("revision", software.git or "not from a checkout"),
+                ],
+            ),
+        ),
+    )

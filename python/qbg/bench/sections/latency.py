@@ -1,0 +1,186 @@
+"""How long a picture takes: service time in a closed loop, response time in an open one; and by stage."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qbg.bench import plan, platforms
+from qbg.bench.sections.throughput import widest
+from qbg.bench.sections.words import figure, mean, percent, seconds
+from qbg.bench.statistics import nearest_rank, percentiles
+from qbg.report.document import MEASURED, PUBLISHED, Chart, Marker, Row, Section, Series, Table
+from qbg.report.record import Case, Record
+
+BINS = 40
+CDF_POINTS = 200
+STAGES = ("map", "decode", "preprocess", "infer", "mask", "composite", "encode", "write")
+COLUMNS = ("", "images", "P50", "P90", "P95", "P99", "P99.9", "max")
+
+
+def section(record: Record) -> Section | None:
+    """None if no picture was timed."""
+    rows = []
+    times: tuple[float, ...] = ()
+    for case in record.cases:
+        if case.kind not in (plan.SCALING, plan.MASSIVE):
+            continue
+        found = service_s(record, case)
+        if found:
+            rows.append(_row(f"service, {_workers(case)}", found, strong=case is widest(record)))
+            times = found
+    for case in record.of_kind(plan.OPEN_LOOP):
+        response = tuple(value for outcome in record.of(case.name) for value in outcome.response_s)
+        if response:
+            name = f"response, {_workers(case)}, {figure(case.rate_per_s or 0.0)} arrivals/s"
+            rows.append(_row(name, response))
+    if not rows:
+        return None
+    return Section(
+        title="Latency",
+        text=(
+            "Service time runs from picking a picture up to its written output, with all workers busy. "
+            "Response time runs from a picture's intended arrival, by a Poisson process: waiting counts too.",
+        ),
+        tables=(_table("Measured on this machine", tuple(rows)), published()),
+        charts=_charts(times),
+    )
+
+
+def stages(record: Record) -> Section | None:
+    """Where a picture's time goes, with the network and without."""
+    columns: list[tuple[str, dict[str, float]]] = []
+    shown = widest(record)
+    nulls = [case for case in record.of_kind(plan.NULL) if record.of(case.name)]
+    for name, case in (("with the network", shown), ("null engine", nulls[-1] if nulls else None)):
+        if case is not None:
+            columns.append((name, stage_s(record, case)))
+    if not columns:
+        return None
+    total = sum(columns[0][1].values()) or 1.0
+    rows = [
+        Row(
+            cells=(
+                stage,
+                *(f"{figure(found.get(stage, 0.0) * 1e3)}" for _name, found in columns),
+                percent(columns[0][1].get(stage, 0.0) / total),
+            ),
+            label=MEASURED,
+        )
+        for stage in STAGES
+    ]
+    sums = tuple(figure(sum(found.values()) * 1e3) for _name, found in columns)
+    rows.append(Row(cells=("all", *sums, "100.0 %"), label=MEASURED, strong=True))
+    return Section(
+        title="Stages",
+        tables=(
+            Table(
+                title=f"Mean milliseconds of a picture, {_workers(shown) if shown else 'null engine only'}",
+                columns=("stage", *(f"{name} [ms]" for name, _found in columns), "share"),
+                numeric=(False, *(True for _column in columns), True),
+                rows=tuple(rows),
+            ),
+        ),
+        charts=(
+            Chart(
+                kind="stacked",
+                title="Where a picture's time goes",
+                x_title="",
+                y_title="milliseconds",
+                categories=tuple(name for name, _found in columns),
+                series=tuple(
+                    Series(
+                        name=stage,
+                        label=MEASURED,
+                        x=tuple(float(index) for index in range(len(columns))),
+                        y=tuple(found.get(stage, 0.0) * 1e3 for _name, found in columns),
+                    )
+                    for stage in STAGES
+                ),
+                caption=f"{percent(columns[0][1].get('infer', 0.0) / total)} in the network.",
+            ),
+        ),
+    )
+
+
+def service_s(record: Record, case: Case) -> tuple[float, ...]:
+    """Service times of all repeats."""
+    return tuple(value for outcome in record.of(case.name) for value in outcome.service_s)
+
+
+def stage_s(record: Record, case: Case) -> dict[str, float]:
+    """Mean seconds by stage over the repeats, each as heavy as the other."""
+    outcomes = record.of(case.name)
+    return {stage: mean([outcome.stage_s.get(stage, 0.0) for outcome in outcomes]) for stage in STAGES}
+
+
+def published() -> Table:
+    """The published percentiles, as printed."""
+    cells = ("published, 384 workers", "not said", *(row[1] for row in platforms.LATENCY.rows))
+    row = Row(cells=cells, label=PUBLISHED, notes=platforms.notes("latency"))
+    return _table("Published, as printed in ms", (row,))
+
+
+def _table(title: str, rows: tuple[Row, ...]) -> Table:
+    return Table(title=title, columns=COLUMNS, numeric=(False, *(True for _column in COLUMNS[1:])), rows=rows)
+
+
+def _row(name: str, times: tuple[float, ...], *, strong: bool = False) -> Row:
+    found = percentiles(times)
+    cells = tuple(item.missing or seconds(item.value or 0.0) for item in found)
+    return Row(cells=(name, f"{len(times):,}", *cells), label=MEASURED, strong=strong)
+
+
+def _workers(case: Case) -> str:
+    return f"{case.workers} worker{'' if case.workers == 1 else 's'}"
+
+
+def _charts(times: tuple[float, ...]) -> tuple[Chart, ...]:
+    if len(times) < BINS // 2:
+        return ()
+    ordered = np.sort(np.asarray(times)) * 1e3
+    # The tail is in the table and in the cumulative chart; bins over it would flatten the rest.
+    low, high = float(ordered[0]), nearest_rank(ordered, 990)
+    edges = np.linspace(low, max(high, low * 1.001), BINS + 1)
+    counts, _edges = np.histogram(ordered, edges)
+    markers = tuple(
+        Marker(x=item.value * 1e3, name=item.name)
+        for item in percentiles(times)
+        if item.value is not None and item.name != "max"
+    )
+    step = max(1, len(ordered) // CDF_POINTS)
+    places = np.unique(np.append(np.arange(0, len(ordered), step), len(ordered) - 1))
+    return (
+        Chart(
+            kind="histogram",
+            title="Service time",
+            x_title="milliseconds",
+            y_title="pictures",
+            series=(
+                Series(
+                    name="pictures",
+                    label=MEASURED,
+                    x=tuple(edges[:-1].tolist()),
+                    y=tuple(float(count) for count in counts),
+                ),
+            ),
+            edges=tuple(edges.tolist()),
+            markers=tuple(marker for marker in markers if marker.x <= edges[-1]),
+            caption="The slowest hundredth lies outside to the right.",
+        ),
+        Chart(
+            kind="line",
+            title="Service time, cumulative",
+            x_title="milliseconds",
+            y_title="percent of pictures",
+            series=(
+                Series(
+                    name="pictures",
+                    label=MEASURED,
+                    x=tuple(ordered[places].tolist()),
+                    y=tuple(((places + 1) / len(ordered) * 100).tolist()),
+                ),
+            ),
+            markers=(*markers, Marker(x=float(ordered[-1]), name="max")),
+            caption="Share of pictures that were done within a time.",
+        ),
+    )
