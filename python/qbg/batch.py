@@ -17,6 +17,9 @@ from qbg.errors import QbgError
 from qbg.summary import Failure, Progress, Summary
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from qbg._native import Run
 
 POLL_S = 0.1
@@ -70,6 +73,27 @@ class Batch:
             raise
         return self._summary()
 
+    def samples(self, start: int = 0) -> NDArray[np.void]:
+        """One row per finished image of a batch with a `trial`, in the order in which they ended.
+
+        Args:
+            start: rows from this one on.
+
+        Returns:
+            A structured array (N,), read-only, whose fields are the columns of
+            `qbg._native.SAMPLE_COLUMNS` as uint64: times in nanoseconds since the batch began.
+
+        Raises:
+            RuntimeError: the batch isn't over.
+            ValueError: it has no trial.
+        """
+        import numpy as np
+
+        from qbg import _native
+
+        columns = np.dtype([(name, np.uint64) for name in _native.SAMPLE_COLUMNS])
+        return np.frombuffer(self._run.samples(start), columns)
+
     def _summary(self) -> Summary:
         from qbg import _native
 
@@ -94,6 +118,7 @@ class Batch:
             bytes_out=int(raw["bytes_out"]),
             peak_rss_bytes=_native.peak_rss_bytes(),
             workers=int(raw["workers"]),
+            unpinned=int(raw["unpinned"]),
             **self._facts,
         )
 

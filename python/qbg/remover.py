@@ -30,6 +30,7 @@ from qbg.summary import Progress, Summary
 if TYPE_CHECKING:
     from qbg._native import Core, Result, Slot
     from qbg.engine import Engine, Infer
+    from qbg.trial import Trial
 
 PINS = ("auto", "cpu", "node", "off")
 
@@ -55,6 +56,9 @@ class Remover:
         pin: `auto`, `cpu`, `node` or `off`: whether workers stay on their CPU or NUMA node.
         recipe: how to feed and read the network, a `qbg.recipe.Recipe` or the path of a TOML file.
             None: the registry's, or for an unknown file a guess that `notes` tells.
+        simd: for measuring: `scalar`, `avx2` or `avx512` instead of the best level that is there.
+        root: for simulations: a folder whose `sys` and `proc` describe another machine; workers are
+            placed on that one's CPUs, and those whose CPU isn't here run unpinned.
         options: defaults of `qbg.options.Options`, such as `only_mask=True` or `background="white"`.
 
     Attributes:
@@ -75,6 +79,8 @@ class Remover:
         threads_per_worker: int = 1,
         pin: str = "auto",
         recipe: Recipe | str | os.PathLike[str] | None = None,
+        simd: str = "auto",
+        root: str = "/",
         **options: Any,
     ) -> None:
         from qbg import _native
@@ -102,6 +108,8 @@ class Remover:
                 self._make_worker,
                 workers=count,
                 pin=pin,
+                simd=simd,
+                root=root,
             )
         except Exception:
             # The engine's own words say more than what the core makes of them.
@@ -267,7 +275,13 @@ class Remover:
         return batch.wait(on_progress)
 
     def start(
-        self, inputs: Sequence[str | bytes], output: str | None, folder: FolderOptions, **options: Any
+        self,
+        inputs: Sequence[str | bytes],
+        output: str | None,
+        folder: FolderOptions,
+        *,
+        trial: Trial | None = None,
+        **options: Any,
     ) -> Batch:
         """Starts a batch and returns at once; `Batch.wait` gives its summary. For the command line.
 
@@ -275,14 +289,19 @@ class Remover:
             inputs: paths, globs or one list, as `folder.inputs_are` says.
             output: a folder, or a file for one input; None: beside each input.
             folder: how to walk and write.
+            trial: for measuring: see `qbg.trial.Trial`. `Batch.samples` then has a row per picture.
             options: as for `cutout`.
+
+        Raises:
+            ValueError: the trial is impossible, or the inputs can't be taken more than once.
         """
         self._check()
         chosen = self._chosen(options)
         target = native_path(output) if output is not None else None
         tag = self.digest(chosen)
         with _calls:
-            return Batch(self._core.run(native_paths(inputs), target, chosen, folder, tag), self.facts)
+            run = self._core.run(native_paths(inputs), target, chosen, folder, tag, trial)
+            return Batch(run, self.facts)
 
     def digest(self, options: Options | None = None) -> str:
         """The tag, 32 hex digits, that outputs carry: equal tags mean the same model, recipe and options."""

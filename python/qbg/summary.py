@@ -82,6 +82,7 @@ class Summary:
         engine: what ran the network.
         precision: of its arithmetic, as in `fp32`.
         workers: threads that each took whole images.
+        unpinned: workers that were to stay on a CPU or node, and which the system wouldn't pin.
     """
 
     images: int
@@ -105,6 +106,7 @@ class Summary:
     engine: str
     precision: str
     workers: int
+    unpinned: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The fields as what `json.dumps` takes; paths that aren't valid UTF-8 are escaped."""

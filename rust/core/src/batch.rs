@@ -3,7 +3,11 @@
 //!
 //! Everything here is per batch or per drained record; nothing happens per image but one `Record`.
 //! Memory is bounded: failures beyond [`MOST_FAILURES`] are counted and not kept, notes are
-//! counted by kind. Must not know the interpreter: `enter` and the crew come from outside.
+//! counted by kind; only a [`Trial`] keeps a row of numbers per image. Must not know the
+//! interpreter: `enter` and the crew come from outside.
+//!
+//! What a trial adds to an image lies outside its stages: an output that isn't to stay is removed
+//! after the end of the image was noted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,12 +17,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::crew::{Crew, Loan};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Stage};
 use crate::meter::{self, Counters, Histogram, Stages};
 use crate::pipeline::{FileOptions, Options, Pipeline, Status, Trace};
 use crate::pool::{self, Control, Fault, Run, Work};
+use crate::sink;
 use crate::source::Job;
 use crate::topology::Placement;
+use crate::trial::{self, Outcome, Row, Times, Trial};
 
 /// Failures that are kept with their text.
 pub const MOST_FAILURES: usize = 100_000;
@@ -43,6 +49,16 @@ pub struct Setup {
     pub files: FileOptions,
     /// Stop at the first failure.
     pub fail_fast: bool,
+    /// For measuring.
+    pub trial: Option<Trial>,
+}
+
+/// What a batch works on.
+pub enum Inputs {
+    /// Files, as they are found.
+    Files(Box<dyn Iterator<Item = Result<Job, Error>> + Send>),
+    /// So many calls of the network, without pictures.
+    Calls(u64),
 }
 
 /// Sums over finished images.
@@ -68,11 +84,22 @@ pub struct Progress {
     pub failures: Vec<Error>,
     /// Things worth a line that are no failure: how often, and the first file.
     pub notes: BTreeMap<&'static str, (u64, PathBuf)>,
+    /// A row for each finished image, in the order in which they ended; None without a trial.
+    pub rows: Option<Vec<Row>>,
 }
 
 impl Progress {
     fn add(&mut self, record: Record) {
         let trace = record.trace;
+        if let Some(rows) = &mut self.rows {
+            let outcome = match record.status {
+                Status::Done => Outcome::Done,
+                Status::Skipped => Outcome::Skipped,
+                Status::Failed(_) => Outcome::Failed,
+            };
+            let sizes = [trace.pixels, trace.bytes_in, trace.bytes_out];
+            rows.push(trial::row(&record.times, outcome, sizes, &trace.stages));
+        }
         match record.status {
             Status::Skipped => self.skipped += 1,
             Status::Failed(error) => {
@@ -102,6 +129,7 @@ impl Progress {
 struct Record {
     status: Status,
     trace: Trace,
+    times: Times,
     /// The input, if `trace` has notes.
     noted: Option<PathBuf>,
 }
@@ -109,60 +137,153 @@ struct Record {
 struct Images {
     setup: Setup,
     control: Arc<OnceLock<Control>>,
+    started_ns: u64,
 }
 
-/// A found file, or why it can't be one, and what was seen on its way so far.
+/// What a worker has: its pipeline and its number.
+struct Seat {
+    pipeline: Loan<Pipeline>,
+    worker: usize,
+}
+
+/// What is to be done.
+enum Task {
+    File(Job),
+    /// An input that could not be found or named.
+    Failed(Box<Error>),
+    /// One call of the network.
+    Call,
+    /// Nothing any more: its error has been reported.
+    Reported,
+}
+
+/// A task, and what was seen on its way so far.
 struct Item {
-    /// `None` once an error has been reported.
-    found: Option<Result<Job, Error>>,
+    task: Task,
     trace: Trace,
+    times: Times,
+}
+
+/// The inputs as the pool's feed: numbered, and each at its time.
+struct Arriving {
+    inputs: Inputs,
+    arrivals_ns: Option<Arc<[u64]>>,
+    started_ns: u64,
+    next: u64,
+}
+
+impl Arriving {
+    fn arrival_ns(&self) -> Option<u64> {
+        let arrivals = self.arrivals_ns.as_ref()?;
+        arrivals.get(usize::try_from(self.next).ok()?).copied()
+    }
+}
+
+impl pool::Feed<Item> for Arriving {
+    fn next(&mut self) -> Option<Item> {
+        let arrival_ns = self.arrival_ns().unwrap_or(0);
+        let task = match &mut self.inputs {
+            Inputs::Files(files) => match Iterator::next(files)? {
+                Ok(job) => Task::File(job),
+                Err(error) => Task::Failed(Box::new(error)),
+            },
+            Inputs::Calls(left) => {
+                *left = left.checked_sub(1)?;
+                Task::Call
+            }
+        };
+        let times = Times { index: self.next, arrival_ns, ..Times::default() };
+        self.next += 1;
+        Some(Item { task, trace: Trace::default(), times })
+    }
+
+    fn due_ns(&mut self) -> Option<u64> {
+        self.arrival_ns().map(|arrival_ns| self.started_ns.saturating_add(arrival_ns))
+    }
+}
+
+impl Images {
+    fn since_start_ns(&self) -> u64 {
+        meter::now_ns().saturating_sub(self.started_ns)
+    }
+
+    /// Does the task; the second is the input's path if there are notes about it.
+    fn perform(
+        &self,
+        pipeline: &mut Loan<Pipeline>,
+        task: &mut Task,
+        trace: &mut Trace,
+    ) -> (Status, Option<PathBuf>) {
+        match task {
+            Task::File(job) => {
+                let Setup { options, files, .. } = &self.setup;
+                let status = pipeline.run(|pipeline| pipeline.file(job, options, files, trace));
+                let noted = trace.notes().next().is_some();
+                (status, noted.then(|| std::mem::take(&mut job.input)))
+            }
+            Task::Call => (pipeline.run(|pipeline| pipeline.call(trace)), None),
+            Task::Failed(_) | Task::Reported => match std::mem::replace(task, Task::Reported) {
+                Task::Failed(error) => (Status::Failed(error), None),
+                _ => (Status::Skipped, None),
+            },
+        }
+    }
+
+    /// Removes an output that isn't to stay.
+    fn thin_out(&self, task: &Task, index: u64, status: Status, trace: &mut Trace) -> Status {
+        let (Some(trial), Task::File(job), Status::Done) = (&self.setup.trial, task, &status)
+        else {
+            return status;
+        };
+        if trial.keeps(index) {
+            return status;
+        }
+        match sink::remove(&job.output) {
+            Ok(()) => status,
+            Err(kind) => {
+                trace.stage = Stage::Write;
+                Status::Failed(Box::new(kind.at(Stage::Write, Some(&job.output))))
+            }
+        }
+    }
 }
 
 impl Work for Images {
     type Job = Item;
     type Record = Record;
-    type Seat = Loan<Pipeline>;
+    type Seat = Seat;
     type Error = String;
 
     fn enter(&self, _place: &Placement, body: &mut dyn FnMut()) {
         (self.setup.enter)(body);
     }
 
-    fn seat(&self, place: &Placement) -> Result<Self::Seat, String> {
-        self.setup.crew.lend(place.worker)
+    fn seat(&self, place: &Placement) -> Result<Seat, String> {
+        Ok(Seat { pipeline: self.setup.crew.lend(place.worker)?, worker: place.worker })
     }
 
-    fn work(&self, seat: &mut Self::Seat, item: &mut Item, _stopped: &dyn Fn() -> bool) -> Record {
-        let Item { found, trace } = item;
-        let mut noted = None;
-        let status = match found {
-            Some(Ok(job)) => {
-                let Setup { options, files, .. } = &self.setup;
-                let status = seat.run(|pipeline| pipeline.file(job, options, files, trace));
-                if trace.notes().next().is_some() {
-                    noted = Some(std::mem::take(&mut job.input));
-                }
-                status
-            }
-            failed => match failed.take() {
-                Some(Err(error)) => Status::Failed(Box::new(error)),
-                _ => Status::Skipped,
-            },
-        };
+    fn work(&self, seat: &mut Seat, item: &mut Item, _stopped: &dyn Fn() -> bool) -> Record {
+        let Item { task, trace, times } = item;
+        times.worker = seat.worker as u64;
+        times.begin_ns = self.since_start_ns();
+        let (status, noted) = self.perform(&mut seat.pipeline, task, trace);
+        times.end_ns = self.since_start_ns();
+        let status = self.thin_out(task, times.index, status, trace);
         let stop = self.setup.fail_fast && matches!(status, Status::Failed(_));
         if let Some(control) = self.control.get().filter(|_| stop) {
             control.cancel();
         }
-        Record { status, trace: *trace, noted }
+        Record { status, trace: *trace, times: *times, noted }
     }
 
     fn panicked(&self, item: &Item, message: String) -> Record {
-        let path = match &item.found {
-            Some(Ok(job)) => Some(job.input.as_path()),
+        let path = match &item.task {
+            Task::File(job) => Some(job.input.as_path()),
             _ => None,
         };
         let error = Kind::Panic { message }.at(item.trace.stage, path);
-        Record { status: Status::Failed(Box::new(error)), trace: item.trace, noted: None }
+        let times = Times { end_ns: self.since_start_ns(), ..item.times };
+        Record { status: Status::Failed(Box::new(error)), trace: item.trace, times, noted: None }
     }
 }
 
@@ -190,28 +311,30 @@ pub struct End {
     pub cancelled: bool,
     /// From start to end.
     pub elapsed_ns: u64,
+    /// Workers that the system wouldn't pin.
+    pub unpinned: u64,
 }
 
 /// No count yet.
 const UNKNOWN: u64 = u64::MAX;
 
 impl Batch {
-    /// Starts the workers on `source`, and `side_walk` beside them.
-    pub fn start(
-        setup: Setup,
-        source: impl Iterator<Item = Result<Job, Error>> + Send + 'static,
-        side_walk: Option<SideWalk>,
-    ) -> Batch {
+    /// Starts the workers on `inputs`, and `side_walk` beside them. A trial's count is believed:
+    /// `inputs` must keep it.
+    pub fn start(setup: Setup, inputs: Inputs, side_walk: Option<SideWalk>) -> Batch {
         let started_ns = meter::now_ns();
         let control = Arc::new(OnceLock::new());
-        let options = pool::Options::new(setup.places.clone());
-        let images = Images { setup, control: Arc::clone(&control) };
-        let run = pool::start(
-            images,
-            source.map(|found| Item { found: Some(found), trace: Trace::default() }),
-            options,
-        );
-        let total = Arc::new(AtomicU64::new(UNKNOWN));
+        let mut options = pool::Options::new(setup.places.clone());
+        let arrivals_ns = setup.trial.as_ref().and_then(|trial| trial.arrivals_ns.clone());
+        if arrivals_ns.is_some() {
+            options.batch = Some(1); // a job that is there doesn't wait for the one after it
+        }
+        let rows = setup.trial.is_some().then(Vec::new);
+        let count = setup.trial.as_ref().and_then(Trial::count);
+        let feed = Arriving { inputs, arrivals_ns, started_ns, next: 0 };
+        let images = Images { setup, control: Arc::clone(&control), started_ns };
+        let run = pool::start(images, feed, options);
+        let total = Arc::new(AtomicU64::new(count.unwrap_or(UNKNOWN)));
         let stop_counting = Arc::new(AtomicBool::new(false));
         let counting = side_walk.and_then(|walk| {
             let (total, stop) = (Arc::clone(&total), Arc::clone(&stop_counting));
@@ -221,7 +344,7 @@ impl Batch {
         Batch {
             run: Some(run),
             control,
-            progress: Progress::default(),
+            progress: Progress { rows, ..Progress::default() },
             drained: Vec::new(),
             total,
             stop_counting,
@@ -289,8 +412,13 @@ impl Batch {
             Fault::Seat { error, .. } => error,
             other => other.to_string(),
         });
-        self.end =
-            Some(End { workers: report.workers, fault, cancelled: report.cancelled, elapsed_ns });
+        self.end = Some(End {
+            workers: report.workers,
+            fault,
+            cancelled: report.cancelled,
+            elapsed_ns,
+            unpinned: report.unpinned,
+        });
     }
 }
 

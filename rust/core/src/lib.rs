@@ -9,7 +9,8 @@
 //! [`batch`] puts many of them on the workers of [`pool`]; [`crew`] keeps the workers' pipelines
 //! warm between batches and lends them for single images; [`slot`] is the memory that a worker
 //! shares with the engine, which is the caller's and is called through [`pipeline::Infer`].
-//! [`topology`] says where workers run, [`meter`] reads the clock.
+//! [`topology`] says where workers run, [`meter`] reads the clock, [`trial`] says how a batch is
+//! run when it is measured.
 //!
 //! Below the stages lie rooms that several of them use: [`image`] (views of pixels), [`recipe`]
 //! (what a network wants, as data), [`resample`] (Pillow's resize), [`backdrop`], [`simd`]
@@ -38,3 +39,4 @@ pub mod sink;
 pub mod slot;
 pub mod source;
 pub mod topology;
+pub mod trial;

@@ -304,6 +304,16 @@ impl Pipeline {
         }
     }
 
+    /// One call of the network on whatever its input tensor holds, taken to be as large as can be.
+    /// For measuring all that isn't a picture.
+    pub fn call(&mut self, trace: &mut Trace) -> Status {
+        let tensor = preprocess::largest(&self.front.recipe.input);
+        match self.front.infer(None, tensor, trace) {
+            Ok(()) => Status::Done,
+            Err(error) => Status::Failed(Box::new(error)),
+        }
+    }
+
     fn write(
         &mut self,
         job: &Job,
@@ -372,7 +382,7 @@ impl Front {
         let path = input.path();
         self.load(input, options, trace)?;
         let geometry = self.preprocess(path, trace)?;
-        self.infer(path, geometry, trace)?;
+        self.infer(path, geometry.tensor, trace)?;
         self.mask(path, geometry, options, trace)?;
         self.composite(path, options, trace)
     }
@@ -435,14 +445,9 @@ impl Front {
         Ok(geometry)
     }
 
-    fn infer(
-        &mut self,
-        path: Option<&Path>,
-        geometry: Geometry,
-        trace: &mut Trace,
-    ) -> Result<(), Error> {
+    fn infer(&mut self, path: Option<&Path>, tensor: Size, trace: &mut Trace) -> Result<(), Error> {
         trace.step(Stage::Infer, path, || {
-            self.infer.infer(geometry.tensor).map_err(|message| Kind::Infer { message })
+            self.infer.infer(tensor).map_err(|message| Kind::Infer { message })
         })
     }
 

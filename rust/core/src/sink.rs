@@ -177,6 +177,11 @@ impl Sink {
     }
 }
 
+/// Takes a finished output away again, for runs that only measure.
+pub fn remove(output: &Path) -> Result<(), Kind> {
+    fs::remove_file(output).map_err(Kind::io("cannot remove the output again"))
+}
+
 /// Refuses what must not be replaced: the input itself, folders, devices.
 fn may_replace(input: Option<&Path>, output: &Path) -> Result<(), Kind> {
     let there = match fs::symlink_metadata(output) {

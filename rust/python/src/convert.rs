@@ -5,6 +5,7 @@
 //! caller can write to is read without the GIL.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -13,6 +14,7 @@ use qbg_core::image::Size;
 use qbg_core::pipeline::{Background, FileOptions, Options};
 use qbg_core::recipe::{Activation, Filter, Fit, Input, Output, Recipe, Rounding, Scale};
 use qbg_core::simd::Level;
+use qbg_core::trial::Trial;
 use qbg_core::{composite, decode, encode, mask, topology};
 
 /// (height, width, channels, bytes): the form in which Python hands over pixels.
@@ -155,6 +157,27 @@ pub fn file_options(folder: &Bound<'_, PyAny>, digest: String) -> PyResult<FileO
 /// Whether the first failure stops the batch.
 pub fn fail_fast(folder: &Bound<'_, PyAny>) -> PyResult<bool> {
     attr(folder, "fail_fast")
+}
+
+/// A `qbg.trial.Trial`; ValueError if it is impossible.
+pub fn trial(object: &Bound<'_, PyAny>) -> PyResult<Trial> {
+    let natural = |name: &str, number: i64| {
+        u64::try_from(number)
+            .map_err(|_| PyValueError::new_err(format!("`{name}` is {number}, less than 0")))
+    };
+    let count: Option<i64> = attr(object, "count")?;
+    let arrivals: Option<Vec<i64>> = attr(object, "arrivals_ns")?;
+    let arrivals = arrivals.map(|arrivals| {
+        arrivals.into_iter().map(|at| natural("arrivals_ns", at)).collect::<PyResult<Arc<[u64]>>>()
+    });
+    let trial = Trial {
+        count: count.map(|count| natural("count", count)).transpose()?,
+        keep_every: natural("keep_every", attr(object, "keep_every")?)?,
+        arrivals_ns: arrivals.transpose()?,
+        pixels: attr(object, "pixels")?,
+    };
+    trial.check().map_err(PyValueError::new_err)?;
+    Ok(trial)
 }
 
 /// A path given as text (with Python's surrogates for undecodable bytes) or as bytes.

@@ -4,7 +4,7 @@
 //! thread state for life: it attaches once, detaches at once, and does all its work inside.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyBytesMethods, PyDict};
 use qbg_core::backdrop;
-use qbg_core::batch::{Batch, Enter, Setup};
+use qbg_core::batch::{Batch, Enter, Inputs, Setup};
 use qbg_core::crew::Crew;
 use qbg_core::error::{Error, Stage, readable};
 use qbg_core::image::Size;
@@ -87,6 +87,13 @@ impl Maker {
     }
 }
 
+/// The machine as told under `root`. Another root than this machine's describes CPUs that this
+/// process can't have, so its own mask of CPUs doesn't count there.
+fn topology(root: &str) -> Topology {
+    let root = Path::new(root);
+    if root == Path::new("/") { Topology::here() } else { Topology::read(root, None) }
+}
+
 /// Workers, their slots and their engine's callables.
 #[pyclass(frozen, module = "qbg._native")]
 pub struct Core {
@@ -122,7 +129,10 @@ impl Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (recipe, output_shape, make_worker, *, workers, pin = "auto", simd = "auto"))]
+    #[pyo3(signature = (
+        recipe, output_shape, make_worker, *, workers, pin = "auto", simd = "auto", root = "/"
+    ))]
+    #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         recipe: &Bound<'_, PyAny>,
         output_shape: (usize, usize, usize),
@@ -130,6 +140,7 @@ impl Core {
         workers: usize,
         pin: &str,
         simd: &str,
+        root: &str,
     ) -> PyResult<Self> {
         let recipe = convert::recipe(recipe)?;
         let level = convert::level(simd)?;
@@ -144,7 +155,7 @@ impl Core {
             )));
         }
         let size = (height > 0 && width > 0).then_some(Size { width, height });
-        let places = place(&Topology::here(), workers, convert::pin(pin)?);
+        let places = place(&topology(root), workers, convert::pin(pin)?);
         let shape = OutputShape { channels, size };
         let maker = Maker { level, recipe, shape, places: places.clone(), make_worker };
         let crew = Crew::new(workers, Box::new(move |index| maker.make(index)));
@@ -206,6 +217,8 @@ impl Core {
         }
     }
 
+    #[pyo3(signature = (inputs, output, options, folder, digest, trial = None))]
+    #[allow(clippy::too_many_arguments)] // the interpreter and six that Python names
     fn run(
         &self,
         py: Python<'_>,
@@ -214,11 +227,24 @@ impl Core {
         options: &Bound<'_, PyAny>,
         folder: &Bound<'_, PyAny>,
         digest: String,
+        trial: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Run> {
         let crew = self.crew()?;
+        let trial = trial.map(convert::trial).transpose()?;
         let image = self.options(py, options)?;
-        let format = image.encode.format;
-        let (source, side_walk) = sources::open(py, &inputs, output, folder, format)?;
+        let (inputs, side_walk) = match &trial {
+            Some(trial) if !trial.pixels => {
+                if !inputs.is_empty() || output.is_some() {
+                    let message = "without pixels there are no inputs and no output";
+                    return Err(PyValueError::new_err(message));
+                }
+                (Inputs::Calls(trial.count().unwrap_or(0)), None)
+            }
+            _ => {
+                let named = sources::Named::read(&inputs, output, folder, image.encode.format)?;
+                named.inputs(py, trial.as_ref())?
+            }
+        };
         let enter: Arc<Enter> = Arc::new(|body| {
             Python::attach(|py| {
                 // `body` is not Send, and need not be: `detach` runs it on this same thread.
@@ -233,8 +259,9 @@ impl Core {
             options: image,
             files: convert::file_options(folder, digest)?,
             fail_fast: convert::fail_fast(folder)?,
+            trial,
         };
-        let batch = py.detach(|| Batch::start(setup, source, side_walk));
+        let batch = py.detach(|| Batch::start(setup, inputs, side_walk));
         Ok(Run { control: batch.control(), batch: Mutex::new(batch) })
     }
 
@@ -466,8 +493,28 @@ impl Run {
         dict.set_item("idle_seconds", seconds(sum.idle_ns))?;
         dict.set_item("busy_seconds", seconds(sum.busy_ns))?;
         dict.set_item("workers", workers.len())?;
+        dict.set_item("unpinned", end.map(|end| end.unpinned))?;
         dict.set_item("jobs", workers.iter().map(|w| w.jobs).collect::<Vec<_>>())?;
         Ok(dict)
+    }
+
+    #[pyo3(signature = (start = 0))]
+    fn samples<'py>(&self, py: Python<'py>, start: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let batch = lock(&self.batch);
+        if batch.end().is_none() {
+            return Err(PyRuntimeError::new_err("samples are there after the end of the batch"));
+        }
+        let Some(rows) = &batch.progress().rows else {
+            return Err(PyValueError::new_err("samples are kept with a `trial` only"));
+        };
+        let rows = rows.get(start..).unwrap_or_default();
+        PyBytes::new_with(py, std::mem::size_of_val(rows), |bytes| {
+            let numbers = rows.as_flattened().iter();
+            for (place, number) in bytes.chunks_exact_mut(size_of::<u64>()).zip(numbers) {
+                place.copy_from_slice(&number.to_ne_bytes());
+            }
+            Ok(())
+        })
     }
 }
 

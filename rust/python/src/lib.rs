@@ -11,6 +11,8 @@ mod system;
 mod tensor;
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use qbg_core::trial::columns;
 
 #[pymodule(gil_used = true)]
 mod _native {
@@ -32,6 +34,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("SAMPLE_COLUMNS", PyTuple::new(module.py(), columns())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -13,12 +13,13 @@ use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use qbg_core::batch::SideWalk;
+use qbg_core::batch::{Inputs, SideWalk};
 use qbg_core::encode::Format;
 use qbg_core::error::{Error, Kind, Stage};
 use qbg_core::source::{
     self, InputShape, Job, OnCollision, Options, Output, OutputShape, Source, Spec, plan_output,
 };
+use qbg_core::trial::{Rounds, Trial};
 
 use crate::convert;
 use crate::enter::enter;
@@ -159,26 +160,39 @@ fn plan(
     Ok((spec, again, options))
 }
 
-/// The sources of a run, and the walk that counts them (None if there is a list among them).
-pub fn open(
-    py: Python<'_>,
-    inputs: &[Bound<'_, PyAny>],
-    output: Option<&Bound<'_, PyAny>>,
-    folder: &Bound<'_, PyAny>,
-    format: Format,
-) -> PyResult<(Sources, Option<SideWalk>)> {
-    let paths = inputs.iter().map(convert::path).collect::<PyResult<Vec<_>>>()?;
-    let output = output.map(convert::path).transpose()?;
-    let wish = Wish::read(folder, format)?;
-    let several = paths.len() > 1;
-    enter(py, || {
+/// What a caller named, read once; opened as often as a trial needs it.
+pub struct Named {
+    paths: Vec<PathBuf>,
+    output: Option<PathBuf>,
+    wish: Wish,
+}
+
+impl Named {
+    /// Reads the arguments of a run.
+    pub fn read(
+        inputs: &[Bound<'_, PyAny>],
+        output: Option<&Bound<'_, PyAny>>,
+        folder: &Bound<'_, PyAny>,
+        format: Format,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            paths: inputs.iter().map(convert::path).collect::<PyResult<Vec<_>>>()?,
+            output: output.map(convert::path).transpose()?,
+            wish: Wish::read(folder, format)?,
+        })
+    }
+
+    /// The sources, and the walk that counts them (None if there is a list among them).
+    fn open(&self) -> Result<(Sources, Option<SideWalk>), Error> {
+        let Self { paths, output, wish } = self;
+        let several = paths.len() > 1;
         let mut sources = Vec::with_capacity(paths.len());
         let mut walks = Vec::new();
         for path in paths {
-            let (spec, again, options) = plan(path.clone(), several, output.as_deref(), &wish)?;
+            let (spec, again, options) = plan(path.clone(), several, output.as_deref(), wish)?;
             walks.push(again.map(|again| (again, options.clone())));
             let source = Source::new(spec, options);
-            sources.push(source.map_err(|kind| kind.at(Stage::Discover, Some(&path)))?);
+            sources.push(source.map_err(|kind| kind.at(Stage::Discover, Some(path)))?);
         }
         let walks: Option<Vec<_>> = walks.into_iter().collect();
         let side_walk = walks.map(|walks| -> SideWalk {
@@ -186,8 +200,44 @@ pub fn open(
                 walks.iter().map(|(spec, options)| source::count(spec, options, stop)).sum()
             })
         });
-        Ok((Sources::new(sources, &wish), side_walk))
-    })
+        Ok((Sources::new(sources, wish), side_walk))
+    }
+
+    /// Why these inputs can't be taken again, or the folder that every round writes below.
+    fn repeatable(&self) -> Result<PathBuf, &'static str> {
+        let Some(output) = &self.output else {
+            return Err("pictures in a number of their own need an output folder");
+        };
+        let list = self.wish.inputs_are == "list";
+        if list && self.paths.iter().any(|path| path == Path::new("-")) {
+            return Err("standard input can't be read again: name a file");
+        }
+        // A single picture may be written to a file; one that doesn't exist yet is told by its name.
+        let single = self.wish.inputs_are != "list"
+            && matches!(self.paths.as_slice(), [one] if !one.is_dir());
+        let shape = if single { InputShape::File } else { InputShape::Many };
+        match plan_output(shape, Some(output), OutputShape::of(output)) {
+            Ok(Output::File(_)) => Err("pictures in a number of their own need an output folder"),
+            // What is wrong with the output is told when it is opened.
+            _ => Ok(output.clone()),
+        }
+    }
+
+    /// The inputs of a run: each once, or as many as `trial` wants.
+    pub fn inputs(
+        self,
+        py: Python<'_>,
+        trial: Option<&Trial>,
+    ) -> PyResult<(Inputs, Option<SideWalk>)> {
+        let Some(count) = trial.and_then(Trial::count) else {
+            let (sources, side_walk) = enter(py, || self.open())?;
+            return Ok((Inputs::Files(Box::new(sources)), side_walk));
+        };
+        let folder = self.repeatable().map_err(PyValueError::new_err)?;
+        let (first, _) = enter(py, || self.open())?;
+        let again = move || self.open().map(|(sources, _)| sources);
+        Ok((Inputs::Files(Box::new(Rounds::new(first, again, folder, count))), None))
+    }
 }
 
 /// The (input, output) pairs of a run, without doing it.
@@ -201,7 +251,8 @@ pub fn plan_pairs(
     folder: &Bound<'_, PyAny>,
 ) -> PyResult<Vec<(OsString, OsString)>> {
     let format = convert::options(options)?.encode.format;
-    let (sources, _) = open(py, &inputs, output, folder, format)?;
+    let named = Named::read(&inputs, output, folder, format)?;
+    let (sources, _) = enter(py, || named.open())?;
     let pairs = py.detach(|| sources.collect::<Result<Vec<Job>, Error>>());
     let jobs = pairs.map_err(|error| to_py(py, &error))?;
     let pair = |job: Job| (job.input.into_os_string(), job.output.into_os_string());

@@ -6,8 +6,9 @@
 //! argument for its end are in the pool's head comment. Nothing here knows a deque or a job.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
-use super::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use super::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, now_ns};
 
 /// What a worker that found no job does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,25 @@ impl Gate {
             self.wake.notify_all();
         }
         // Otherwise nobody needs waking: the feeder itself searches next (head comment, claim 2).
+    }
+
+    /// Sleeps until the clock says `due_ns`; false if the run was stopped. The feeder alone calls
+    /// this, and only while it admits nothing: so no other waiter's wake-up ends here.
+    pub(super) fn sleep_until(&self, due_ns: u64) -> bool {
+        let mut state = self.lock();
+        loop {
+            if self.stopped() {
+                return false;
+            }
+            let left_ns = due_ns.saturating_sub(now_ns());
+            if left_ns == 0 {
+                return true;
+            }
+            state = match self.wake.wait_timeout(state, Duration::from_nanos(left_ns)) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
     }
 
     /// Asks everybody to end after the job in hand.

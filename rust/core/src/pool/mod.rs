@@ -29,9 +29,9 @@
 //!              feed exhausted              -> END
 //!              nobody feeds                -> FEED
 //!              else                        -> WAIT
-//! FEED    pull at most `batch` jobs; admit each under the gate's mutex: pending + 1, push into
-//!         the injector, wake one waiter. Then give the role back (and wake all if the feed is
-//!         exhausted), SEARCH
+//! FEED    pull at most `batch` jobs, each not before it is due; admit each under the gate's
+//!         mutex: pending + 1, push into the injector, wake one waiter. Then give the role back
+//!         (and wake all if the feed is exhausted), SEARCH
 //! WAIT    on the gate's condition; woken: look again as in 4.
 //! ```
 //!
@@ -52,6 +52,9 @@
 //!    to begin is in the hands of a running worker, for microseconds (longer only if the system
 //!    takes its CPU away; the others then yield theirs).
 //! 4. *Jobs in hand need no counting*: they make no new jobs, and their worker ends by itself.
+//!
+//! A feeder that sleeps until its job is due waits on the gate's condition too. It takes nobody's
+//! wake-up: an admission alone wakes one waiter, and nobody but the sleeper admits.
 //!
 //! A stop ends the same way, sooner: the flag is set, then all are woken under the mutex, so a
 //! worker sees it before the next job. Two things can delay the end and are the caller's: a job
@@ -106,6 +109,13 @@ pub trait Feed<J>: Send {
     /// The next job, or None when there are no more; isn't called again after that. May take its
     /// time: only the worker that asks is held up, and the end of a stopped run.
     fn next(&mut self) -> Option<J>;
+
+    /// The moment, on [`crate::meter::now_ns`]'s clock, before which `next` shall not be called;
+    /// None: now. The worker that feeds sleeps until then, and a stop wakes it. Jobs that arrive
+    /// at times of their own want a batch of 1.
+    fn due_ns(&mut self) -> Option<u64> {
+        None
+    }
 }
 
 impl<I: Iterator + Send> Feed<I::Item> for I {

@@ -214,7 +214,7 @@ fn feed<W: Work>(shared: &Shared<W>, tally: &Tally) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let Some(feed) = slot.as_mut() else { return true };
         for _ in 0..shared.batch {
-            if gate.stopped() {
+            if gate.stopped() || feed.due_ns().is_some_and(|due_ns| !gate.sleep_until(due_ns)) {
                 return false;
             }
             let Some(job) = feed.next() else {

@@ -184,3 +184,24 @@ fn a_stop_wakes_a_waiter() {
         assert_eq!(waiter.join().unwrap(), Next::End);
     });
 }
+
+/// The feeder sleeps until its job is due, which in a model is never; a stop ends it, and the
+/// worker that waits for the feed.
+#[test]
+fn a_stop_wakes_a_feeder_that_sleeps() {
+    explore(4, || {
+        let gate = Arc::new(Gate::new());
+        assert_eq!(gate.next(), Next::Feed);
+        let feeder = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.sleep_until(1))
+        };
+        let waiter = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.next())
+        };
+        gate.stop();
+        assert!(!feeder.join().unwrap());
+        assert_eq!(waiter.join().unwrap(), Next::End);
+    });
+}
