@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qbg.bench import machine, plan
-from qbg.bench.cost import Price
 from qbg.bench.pictures import Pictures
 from qbg.models import Resolved
 from qbg.report.record import Case, Record, Subject
@@ -57,7 +56,7 @@ def blank(
     cases: tuple[Case, ...],
     worked_on: Subject,
     *,
-    price: Price | None = None,
+    price_per_hour: float | None = None,
     watts: float | None = None,
 ) -> Record:
     """A record without outcomes. Paths in the command line are cut to their last part."""
@@ -69,8 +68,8 @@ def blank(
         software=machine.software(),
         subject=worked_on,
         cases=cases,
-        price_per_hour=price.per_hour if price is not None else None,
-        price_source=price.source if price is not None else None,
+        price_per_hour=price_per_hour,
+        price_source="--price-per-hour" if price_per_hour is not None else None,
         watts=watts,
     )
 

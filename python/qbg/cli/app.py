@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import doctor, models, remove
+from qbg.cli import bench, doctor, models, remove
 from qbg.cli.exits import guarded
 
 
@@ -35,6 +35,7 @@ def top(
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 app.callback()(top)
 app.command("remove")(guarded(remove.command))
+app.command("bench")(guarded(bench.command))
 app.command("doctor")(guarded(doctor.command))
 models_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="The models that qbg knows by name."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qbg.bench import plan, platforms
+from qbg.bench.histogram import hdr_log
 from qbg.bench.sections.throughput import widest
 from qbg.bench.sections.words import figure, mean, percent, seconds
 from qbg.bench.statistics import nearest_rank, percentiles
@@ -184,3 +185,10 @@ def _charts(times: tuple[float, ...]) -> tuple[Chart, ...]:
             caption="Share of pictures that were done within a time.",
         ),
     )
+
+
+def hdr_histogram(record: Record) -> str:
+    """Service times of the widest run in HdrHistogram's text form; empty if nothing was timed."""
+    shown = widest(record)
+    times = service_s(record, shown) if shown is not None else ()
+    return hdr_log(times) if times else ""

@@ -1,4 +1,4 @@
-"""Throughput by number of workers: measured, simulated, projected and published, each in a table of its own."""
+"""Throughput by number of workers: measured, simulated, projected, published, each in its own table."""
 
 from __future__ import annotations
 

@@ -1,0 +1,159 @@
+"""Runs a planned bench in front of a person and gives its reports. Must not know how anything is measured."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qbg.cli.bench_options import Reports, Wish
+from qbg.cli.exits import DONE, SOME_FAILED, UsageError, tell
+from qbg.errors import OutputError
+from qbg.summary import readable
+
+if TYPE_CHECKING:
+    from qbg.bench.plan import Plan
+    from qbg.report.document import Document
+    from qbg.report.record import Record
+
+
+def measure(wish: Wish, planned: Plan, title: str) -> int:
+    """Runs a plan and reports it; 1 for a run that isn't valid."""
+    from qbg.bench import header, pictures
+    from qbg.bench.run import Bench, Setting
+    from qbg.models import resolve
+    from qbg.report.bench_console import BenchConsole
+
+    resolved = resolve(wish.model)
+    found = pictures.find(wish.images)
+    real = wish.engine == "onnxruntime"
+    subject = header.subject(
+        resolved,
+        wish.engine,
+        resolved.network.precision if real else "none",
+        found,
+        only_mask=wish.only_mask,
+    )
+    blank = header.blank(
+        title,
+        ["qbg", *sys.argv[1:]],
+        planned.cases,
+        subject,
+        price_per_hour=wish.price_per_hour,
+        watts=wish.watts,
+    )
+    save = _save_to(wish)
+    setting = Setting(
+        resolved=resolved,
+        model=wish.model,
+        engine=wish.engine,
+        pictures=found,
+        only_mask=wish.only_mask,
+        work=Path(wish.work) if wish.work is not None else None,
+        save=save,
+    )
+    console = BenchConsole(quiet=wish.quiet)
+    try:
+        for note in resolved.notes:
+            console.says(note)
+        start = _resumed(wish.resume, blank) if wish.resume is not None else blank
+        record = Bench(setting, planned, start, console).run()
+    except KeyboardInterrupt:
+        console.close()
+        if save is not None and save.exists():
+            console.says(f"what is done is kept: --resume {readable(str(save))} goes on from there")
+        raise
+    finally:
+        console.close()
+    return report(record, wish.reports)
+
+
+def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | None) -> int:
+    """`qbg bench compare rembg`."""
+    raise NotImplementedError
+
+
+def report(record: Record, reports: Reports) -> int:
+    """Writes the reports that were asked for and prints the tables; 1 for a run that isn't valid."""
+    from qbg.bench import document
+    from qbg.report import record as records
+
+    whole = document.build(record)
+    if reports.json is not None:
+        _write(reports.json, records.dumps(record))
+    if reports.histogram is not None:
+        from qbg.bench.sections.latency import hdr_histogram
+
+        _write(reports.histogram, hdr_histogram(record))
+    _render(whole, reports)
+    return DONE if whole.valid else SOME_FAILED
+
+
+def show_difference(before: Record, after: Record, reports: Reports) -> int:
+    """`qbg bench diff`."""
+    from qbg.bench import difference
+
+    if reports.json is not None or reports.histogram is not None:
+        raise UsageError("`bench diff` gives tables only", hint="use --markdown or --html")
+    _render(difference.document(before, after), reports)
+    return DONE
+
+
+def read(path: str) -> Record:
+    """A record from a file."""
+    from qbg.report import record as records
+
+    try:
+        return records.load(path)
+    except OSError as error:
+        raise UsageError(f"{readable(path)}: {error.strerror}", hint="check the path") from error
+    except ValueError as error:
+        raise UsageError(str(error), hint="name a file that `qbg bench --json` wrote") from error
+
+
+def _render(whole: Document, reports: Reports) -> None:
+    from qbg.report import html, markdown, terminal
+
+    if reports.html is not None:
+        _write(reports.html, html.render(whole))
+    if reports.markdown is not None:
+        _write(reports.markdown, markdown.render(whole))
+    if all(name != "-" for _option, name in reports.named()):
+        terminal.show(whole)
+
+
+def _resumed(path: str, blank: Record) -> Record:
+    """The partial record, if it is of the same bench."""
+    partial = read(path)
+    for name in ("title", "machine", "software", "subject"):
+        if getattr(partial, name) != getattr(blank, name):
+            raise UsageError(
+                f"--resume {readable(path)}: its {name} is another one",
+                hint="give the same command on the same machine, or begin anew",
+            )
+    # An open loop's rate is filled in while it runs.
+    plans = [[replace(case, rate_per_s=None) for case in record.cases] for record in (partial, blank)]
+    if plans[0] != plans[1]:
+        raise UsageError(
+            f"--resume {readable(path)}: it was planned otherwise", hint="give the same options as then"
+        )
+    return partial
+
+
+def _save_to(wish: Wish) -> Path | None:
+    """Where the record is kept while it grows: the file that was asked for, or the one that is resumed."""
+    for name in (wish.reports.json, wish.resume):
+        if name is not None and name != "-":
+            return Path(name)
+    return None
+
+
+def _write(name: str, text: str) -> None:
+    if name == "-":
+        tell(text.rstrip("\n"))
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(str(error.strerror), stage="write", path=name) from error
