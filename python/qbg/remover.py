@@ -6,6 +6,7 @@ Must not know how a stage works, nor print. All objects here may be used from ma
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
 import weakref
@@ -136,6 +137,12 @@ class Remover:
     def workers(self) -> int:
         """Pictures that are worked on at once."""
         return self._core.workers
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Of one worker's input and output tensors, float32, by their shapes; 0 where sizes are open."""
+        channels, height, width = self._engine.output_shape
+        return 4 * (math.prod(self._engine.input_shape) + channels * height * width)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def rows(pictures: list[tuple[int, int, int]], *, status: int = 0, arrival: int 
         [number, worker, arrival, begin, end, status, 1, 1, 1, (end - begin) // 4, (end - begin) * 3 // 4]
         for number, (worker, begin, end) in enumerate(sorted(pictures, key=lambda one: one[2]))
     ]
-    return np.array(table, np.uint64).reshape(-1, len(COLUMNS))
+    types = np.dtype([(name, np.uint64) for name in COLUMNS])
+    return np.array([tuple(row) for row in table], types)
 
 
 def steady(workers: int, service_ns: int, pictures: int, *, shift_ns: int = 0) -> list[tuple[int, int, int]]:
@@ -59,7 +60,7 @@ def test_a_steady_run_gives_its_rate_wherever_it_is_cut(
     first_dry_s = pictures * service_ns / SECOND
     warm_s = (2 * service_ns + (workers - 1) * shift_ns) / SECOND
     stop_s = warm_s + cut * (first_dry_s - warm_s)
-    seen = measure(samples, COLUMNS, workers=workers, stop_s=stop_s)
+    seen = measure(samples, workers=workers, stop_s=stop_s)
     assert seen is not None
     assert seen.images_per_s == pytest.approx(workers * SECOND / service_ns, rel=1e-6)
     assert seen.concurrency == pytest.approx(workers, rel=1e-6)
@@ -73,7 +74,7 @@ def test_a_steady_run_gives_its_rate_wherever_it_is_cut(
 
 def test_a_run_that_ends_by_itself_ends_with_the_first_idle_worker() -> None:
     pictures = [*steady(2, SECOND, 10), (0, 10 * SECOND, 11 * SECOND), (0, 11 * SECOND, 12 * SECOND)]
-    seen = measure(rows(pictures), COLUMNS, workers=2, stop_s=None)
+    seen = measure(rows(pictures), workers=2, stop_s=None)
     assert seen is not None
     assert (seen.start_s, seen.end_s, seen.warm_up_images, seen.images) == (2.0, 10.0, 4, 16)
     assert seen.images_per_s == pytest.approx(2.0)
@@ -81,7 +82,7 @@ def test_a_run_that_ends_by_itself_ends_with_the_first_idle_worker() -> None:
 
 def test_idle_time_between_pictures_lowers_rate_and_concurrency_alike() -> None:
     pictures = [(0, turn * 2 * SECOND, (turn * 2 + 1) * SECOND) for turn in range(10)]
-    seen = measure(rows(pictures), COLUMNS, workers=1, stop_s=17.0)
+    seen = measure(rows(pictures), workers=1, stop_s=17.0)
     assert seen is not None
     # From the end of the second picture (3 s) on: 7 pictures of a second each in 14 s.
     assert (seen.images_per_s, seen.concurrency) == (pytest.approx(0.5), pytest.approx(0.5))
@@ -89,8 +90,8 @@ def test_idle_time_between_pictures_lowers_rate_and_concurrency_alike() -> None:
 
 def test_failures_and_response_times() -> None:
     good, bad = rows(steady(1, SECOND, 6)), rows([(0, 100, 200)], status=2)
-    good[:, COLUMNS.index("arrival_ns")] = np.arange(6) * SECOND // 2 + 1
-    seen = measure(np.concatenate([bad, good]), COLUMNS, workers=1, stop_s=None)
+    good["arrival_ns"] = np.arange(6) * SECOND // 2 + 1
+    seen = measure(np.concatenate([bad, good]), workers=1, stop_s=None)
     assert seen is not None
     assert seen.images == 4
     assert seen.response_s[0] == pytest.approx(3.0 - 1.0)
@@ -110,4 +111,4 @@ def test_failures_and_response_times() -> None:
 def test_too_short_a_run_gives_no_window(
     pictures: list[tuple[int, int, int]], workers: int, stop_s: float | None
 ) -> None:
-    assert measure(rows(pictures), COLUMNS, workers=workers, stop_s=stop_s) is None
+    assert measure(rows(pictures), workers=workers, stop_s=stop_s) is None

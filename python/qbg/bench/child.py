@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbg.bench.window import WARM_UP_PICTURES
+from qbg.bench.window import WARM_UP_PICTURES, Window, measure
 from qbg.errors import InputError, QbgError
 from qbg.report.record import Case, Memory
 
 if TYPE_CHECKING:
     from qbg.batch import Batch
     from qbg.bench.watch import Seen, Watch
+    from qbg.summary import Progress, Summary
 
-POLL_S = 0.05
 TELL_S = 0.25
-MOST_PICTURES = 1 << 40
+MOST_PICTURES = 100_000_000
 """More pictures than any run by time gets through."""
 
 LEAST_PER_WORKER = 8
@@ -110,12 +110,13 @@ def run(spec: Spec, scratch: Path) -> dict[str, Any]:
         observer = watch.Watch().start()
         began = time.monotonic()
         batch = subject.start()
-        stop_s = _follow(batch, spec.case, observer, began)
+        summary, stop_s = _follow(batch, spec.case, observer, began)
         seen = observer.stop()
         memory = watch.memory(
             seen, before_bytes=before_bytes, loaded_bytes=None, slots_bytes=subject.slots_bytes
         )
-        return _outcome(spec.case, spec.repeat, batch, seen, memory, stop_s)
+        window = measure(batch.samples(), workers=spec.case.workers, stop_s=stop_s)
+        return _outcome(spec.case, spec.repeat, summary, window, seen, memory)
 
 
 def _load_libraries() -> None:
@@ -141,11 +142,9 @@ class _Subject:
         self._remover = Remover(
             spec.model,
             engine=f"simulated:{case.service_s}" if simulated else case.engine or spec.engine,
-            engine_times=spec.service_s or None,
             workers=case.workers,
             pin="off" if "pin" in off else "auto",
             simd="scalar" if "simd" in off else "auto",
-            sessions="worker" if "shared_weights" in off else "one" if "numa" in off else "node",
             root=str(scratch / "imitation") if simulated else "/",
             only_mask=spec.only_mask,
         )
@@ -159,7 +158,7 @@ class _Subject:
     @property
     def slots_bytes(self) -> int:
         """Of all workers' tensors, by their shapes."""
-        return self._remover.slot_bytes * self._spec.case.workers
+        return self._remover.tensor_bytes * self._spec.case.workers
 
     def start(self) -> Batch:
         """Starts the batch."""
@@ -200,17 +199,19 @@ def arrivals_ns(case: Case) -> tuple[int, ...] | None:
     return tuple(np.cumsum(gaps).astype(np.int64).tolist())
 
 
-def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> float | None:
-    """Waits until the case has run long enough. When it was stopped, seconds since its start; None if it
-    ended by itself."""
+def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> tuple[Summary, float | None]:
+    """Waits until the case has run long enough. What it came to, and when it was stopped, seconds since its
+    start; None if it ended by itself."""
     warm, least = WARM_UP_PICTURES * case.workers, LEAST_PER_WORKER * case.workers
     by_time = case.count is None and case.rate_per_s is None
-    warm_s = stop_s = None
+    warm_s: float | None = None
+    stop_s: float | None = None
     told = began
-    while not batch.poll(POLL_S):
+
+    def look(progress: Progress) -> None:
+        nonlocal told, warm_s, stop_s
         observer.tick()
         now = time.monotonic()
-        progress = batch.progress()
         if now - told >= TELL_S:
             told = now
             _tell(progress.over, case.count, now - began)
@@ -221,7 +222,8 @@ def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> float | 
             if long_enough or now - warm_s >= STRETCH * case.seconds:
                 batch.cancel()
                 stop_s = now - began
-    return stop_s
+
+    return batch.wait(look), stop_s
 
 
 def _tell(done: int, total: int | None, seconds: float) -> None:
@@ -233,13 +235,10 @@ def _tell(done: int, total: int | None, seconds: float) -> None:
         raise KeyboardInterrupt from None
 
 
-def _outcome(case: Case, repeat: int, batch: Batch, seen: Seen, memory: Memory, stop_s: float | None) -> Any:
+def _outcome(
+    case: Case, repeat: int, summary: Summary, window: Window | None, seen: Seen, memory: Memory
+) -> dict[str, Any]:
     """The outcome as plain values, without `began_s`."""
-    from qbg import _native
-    from qbg.bench.window import measure
-
-    summary = batch.wait()
-    window = measure(batch.samples(), _native.SAMPLE_COLUMNS, workers=case.workers, stop_s=stop_s)
     if window is None:
         first = summary.failed[0] if summary.failed else None
         if first is not None and not summary.done:

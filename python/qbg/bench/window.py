@@ -12,7 +12,6 @@ taken apart from one another, so that Little's law can be checked between them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +54,7 @@ class Window:
 
 
 def measure(
-    samples: NDArray[np.uint64],
-    columns: Sequence[str],
+    samples: NDArray[np.void],
     *,
     workers: int,
     stop_s: float | None,
@@ -65,8 +63,7 @@ def measure(
     """The window of a run.
 
     Args:
-        samples: one row per picture, in order of ending.
-        columns: names of the row's entries, as `_native.SAMPLE_COLUMNS`.
+        samples: one row per picture, in order of ending, as `qbg.batch.Batch.samples` gives them.
         workers: that took part.
         stop_s: when the run was told to begin no more; None: it ended by itself.
         warm_up: pictures of each worker that are left out.
@@ -74,13 +71,11 @@ def measure(
     Returns:
         None if the window would be empty: the run was too short.
     """
-    at = {name: number for number, name in enumerate(columns)}
-    rows = samples[samples[:, at["status"]] == DONE]
+    rows = samples[samples["status"] == DONE]
     if len(rows) == 0:
         return None
-    worker = rows[:, at["worker"]].astype(np.int64)
-    begin = rows[:, at["begin_ns"]].astype(np.float64) / 1e9
-    end = rows[:, at["end_ns"]].astype(np.float64) / 1e9
+    worker = rows["worker"]
+    begin, end = rows["begin_ns"] / 1e9, rows["end_ns"] / 1e9
     start_s = _warm(worker, end, workers, warm_up)
     if start_s is None:
         return None
@@ -93,9 +88,9 @@ def measure(
     length = end_s - start_s
     # A simulated picture may take no measurable time at all; then it counts whole, by its end.
     share = np.where(service > 0, inside / np.where(service > 0, service, 1.0), ended.astype(np.float64))
-    arrival = rows[:, at["arrival_ns"]].astype(np.float64) / 1e9
+    arrival = rows["arrival_ns"] / 1e9
     open_loop = bool(np.any(arrival > 0))
-    stages = {name.removesuffix("_ns"): number for name, number in at.items() if name not in _PLAIN}
+    names = [name for name in rows.dtype.names or () if name.endswith("_ns") and name not in _CLOCKS]
     count = int(np.count_nonzero(ended))
     return Window(
         start_s=float(start_s),
@@ -107,26 +102,17 @@ def measure(
         service_s=tuple(service[ended].tolist()),
         response_s=tuple((end - arrival)[ended].tolist()) if open_loop else (),
         stage_s={
-            name: float(rows[ended, number].astype(np.float64).mean() / 1e9) if count else 0.0
-            for name, number in stages.items()
+            name.removesuffix("_ns"): float(rows[name][ended].mean() / 1e9) if count else 0.0
+            for name in names
         },
     )
 
 
-_PLAIN = {
-    "index",
-    "worker",
-    "arrival_ns",
-    "begin_ns",
-    "end_ns",
-    "status",
-    "pixels",
-    "bytes_in",
-    "bytes_out",
-}
+_CLOCKS = {"arrival_ns", "begin_ns", "end_ns"}
+"""Columns that are times of the clock, not of a stage."""
 
 
-def _warm(worker: NDArray[np.int64], end: NDArray[Any], workers: int, warm_up: int) -> float | None:
+def _warm(worker: NDArray[Any], end: NDArray[Any], workers: int, warm_up: int) -> float | None:
     """When the last worker ended its last warm-up picture; None if one didn't get that far."""
     latest = 0.0
     for number in range(workers):
@@ -138,6 +124,6 @@ def _warm(worker: NDArray[np.int64], end: NDArray[Any], workers: int, warm_up: i
     return latest
 
 
-def _dry(worker: NDArray[np.int64], end: NDArray[Any], workers: int) -> float:
+def _dry(worker: NDArray[Any], end: NDArray[Any], workers: int) -> float:
     """When the first worker had ended its last picture, in a run that ended by itself."""
     return min(float(end[worker == number].max()) for number in range(workers))

@@ -54,7 +54,7 @@ def command(
         quiet=quiet,
     )
     word, *rest = what or [""]
-    given = {"--count": count, "--seconds": seconds, "--repeats": repeats, "--rate": rate}
+    given: dict[str, object] = {"--count": count, "--seconds": seconds, "--repeats": repeats, "--rate": rate}
     given |= {"--full": full or None, "--rembg-python": rembg_python}
     if word in ("show", "diff"):
         _only(word, given, ())

@@ -1,6 +1,6 @@
 """What a person sees on standard error while a bench runs. Must not know how anything is measured.
 
-On a terminal one line that changes, elsewhere a line per run. The time that is left is taken from the runs so far.
+On a terminal one line that changes, elsewhere a line per run. The time left is taken from the runs so far.
 """
 
 from __future__ import annotations

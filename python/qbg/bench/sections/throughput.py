@@ -205,14 +205,14 @@ def _projected(record: Record, cases: list[Case]) -> Table | None:
         return None
     if isinstance(law, Refusal):
         bound = scaling.upper_bound(measured)
-        notes = (f"No scalability law: {law.reason}.", f"{bound.label.capitalize()}; not a forecast.")
+        notes = [f"No scalability law: {law.reason}.", f"{bound.label.capitalize()}; not a forecast."]
         predict = bound.predict
     else:
-        notes = (
+        notes = [
             f"Universal Scalability Law: contention {percent(law.alpha.value, 2)}, "
             f"coherency {law.beta.value:.2g}; the curve misses a measured median by {percent(law.worst)} "
             "at most.",
-        )
+        ]
         predict = law.predict
     rows = [
         Row(cells=(str(count), interval(predict(count)), f"{count / most:g} x"), label=PROJECTED)
