@@ -1,4 +1,4 @@
-"""The published cells, and the complete list of those that don't follow, against an independent recomputation."""
+"""The published cells, and the complete list of those that don't follow, against another recomputation."""
 
 from __future__ import annotations
 

@@ -55,6 +55,8 @@ FULL = 0.95
 WITHOUT_NETWORK = ("null", "simulated")
 """Kinds of cases, and engines, whose masks mean nothing."""
 REPORT = "a fault worth reporting"
+CLOCK_SHARE = 1e-3
+"""By which sums of clock readings may lie outside of what is possible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,10 @@ def judge(record: Record) -> Verdict:
         outcomes = record.of(case.name)
         repeats: list[Finding] = []
         for outcome in outcomes:
+            impossible = list(_numbers(case, outcome))
+            repeats += impossible
+            if impossible:
+                continue  # every comparison with NaN is false, so that the checks below would pass it
             repeats += _time(case, outcome)
             repeats += _little(case, outcome)
             repeats += _quiet(record, case, outcome)
@@ -202,6 +208,19 @@ def _without_network(record: Record, case: Case) -> bool:
     return case.kind in WITHOUT_NETWORK or engine in WITHOUT_NETWORK
 
 
+def _numbers(case: Case, outcome: Outcome) -> Iterator[Finding]:
+    """Numbers that can't be: not finite, negative, or a share above 1."""
+    for name in ("window_s", "images_per_s", "concurrency", "wall_s", "idle_share"):
+        value = getattr(outcome, name)
+        most = 1 + CLOCK_SHARE if name == "idle_share" else math.inf
+        if not (math.isfinite(value) and -CLOCK_SHARE <= value <= most):
+            yield _fatal("numbers", case.name, f"`{name}` is {value}", REPORT)
+    for name in ("service_s", "response_s"):
+        times = getattr(outcome, name)
+        if not all(math.isfinite(value) and value >= 0 for value in times):
+            yield _fatal("numbers", case.name, f"a time in `{name}` is negative or not finite", REPORT)
+
+
 def _time(case: Case, outcome: Outcome) -> Iterator[Finding]:
     """Long enough, enough pictures, warm, and without failures."""
     name = case.name
@@ -251,11 +270,11 @@ def _little(case: Case, outcome: Outcome) -> Iterator[Finding]:
     the window can't exceed workers x time outside. Two inequalities follow, each allowed 5 % of the
     workers' time.
     """
-    if case.rate_per_s is None and outcome.service_s and outcome.concurrency >= 0:
+    if case.rate_per_s is None and outcome.service_s:
         mean = statistics.fmean(outcome.service_s)
         product = outcome.images_per_s * mean
         off = abs(product - outcome.concurrency) / max(outcome.concurrency, 1e-9)
-        if not off <= LITTLE_SHARE:
+        if off > LITTLE_SHARE:
             yield _fatal(
                 "little",
                 case.name,
@@ -263,15 +282,13 @@ def _little(case: Case, outcome: Outcome) -> Iterator[Finding]:
                 f"but {outcome.concurrency:.4g} were (Little's law is off by {off:.1%})",
                 f"measure longer; if it stays, samples or the window are wrong: {REPORT}",
             )
-    if outcome.concurrency > case.workers * 1.001:
+    if outcome.concurrency > case.workers * (1 + CLOCK_SHARE):
         yield _fatal(
             "concurrency",
             case.name,
             f"{outcome.concurrency:.4g} pictures in work with {case.workers} workers",
             f"the samples are wrong: {REPORT}",
         )
-    if outcome.wall_s <= 0:
-        return
     whole = case.workers * (1 - outcome.idle_share) * outcome.wall_s
     inside = outcome.concurrency * outcome.window_s
     outside = case.workers * max(0.0, outcome.wall_s - outcome.window_s)
@@ -337,7 +354,7 @@ def _workers(record: Record, case: Case, outcome: Outcome) -> Iterator[Finding]:
 
 def _spread(case: Case, outcomes: tuple[Outcome, ...]) -> Iterator[Finding]:
     """Whether repeats agree. Over an open loop's rate the arrivals decide, not the machine."""
-    rates = [outcome.images_per_s for outcome in outcomes if math.isfinite(outcome.images_per_s)]
+    rates = [outcome.images_per_s for outcome in outcomes if 0 < outcome.images_per_s < math.inf]
     if not rates or case.rate_per_s is not None:
         return
     if len(rates) == 1:
