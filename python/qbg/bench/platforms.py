@@ -325,8 +325,8 @@ def doubts() -> tuple[Doubt, ...]:
     """Every derived cell that doesn't follow from the primary ones (cores, images per second, price, sizes),
     in the tables' order, and the unit of the latencies. Rules:
 
-    1. A cell follows if the recomputed value, from inputs taken exactly as printed, rounded half up in decimal to
-       the printed digits, is what was printed. Whatever fails this is listed.
+    1. A cell follows if the recomputed value, from inputs taken exactly as printed, rounded half up in
+       decimal to the printed digits, is what was printed. Whatever fails this is listed.
     2. What fails rule 1 is graded. Each printed input stands for all numbers that round to it (half a unit
        of its last digit either way; counts of cores and images are exact). If some of these give the printed
        cell, the grade is `rounding`: digits that weren't printed, or truncation, can explain it. An input
