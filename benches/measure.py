@@ -1,4 +1,4 @@
-"""What every side-by-side run shares: a record's header, interleaving, medians, ratios with an interval.
+"""What every side-by-side run shares: a record's header, medians, ratios with an interval, doubts.
 
 Must not know what is measured. Python's clock is read here and in the rivals only. Nothing here
 prints; `spine.py` does. Left out on purpose: throwing away of slow rounds. All times stay in the record.
@@ -66,19 +66,6 @@ def clock(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def interleave(
-    contestants: dict[str, Callable[[], float]], rounds: int, warm_up: int = 1
-) -> dict[str, list[float]]:
-    """Each contestant's own measure, in turns: A B C, A B C, ... Warm-up rounds are run and not kept."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(warm_up + rounds):
-        for name, measure in contestants.items():
-            value = measure()
-            if turn >= warm_up:
-                times[name].append(value)
-    return times
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:

@@ -31,10 +31,10 @@ import measure
 import qbg
 import rivals
 from qbg import _native, models
+from qbg.bench import compare
 from qbg.options import Options
 
 MODEL = Path(qbg.__file__).parent / "models" / "data" / "u2netp.onnx"
-QBG = Path(sys.executable).with_name("qbg")
 PHOTO_SIZE = (640, 480)
 BIG_SIZE = (4032, 3024)
 
@@ -49,7 +49,7 @@ class Context:
         work: temporary folder.
         cpus: CPUs that everybody may use; the first one alone for one-core parts.
         sources: photos to make inputs from.
-        rembg: the interpreter that has rembg, or None.
+        rembg: the one to compare with, or None.
         quick: whether this is only a check that everything runs.
     """
 
@@ -58,7 +58,7 @@ class Context:
     work: Path
     cpus: list[int]
     sources: list[Path]
-    rembg: Path | None
+    rembg: compare.Rembg | None
     quick: bool
     _photos: Path | None = field(default=None, repr=False)
 
@@ -93,47 +93,6 @@ class Part:
     times: dict[str, Any]
     ratios: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-def run_qbg(source: Path, target: Path, cpus: list[int], *options: str) -> dict[str, Any]:
-    """`qbg remove` in a fresh process on those CPUs, into an empty folder. Its JSON summary and `wall_s`."""
-    shutil.rmtree(target, ignore_errors=True)
-    command = [str(QBG), "remove", str(source), str(target), "--json", "--quiet", *options]
-    out: list[str] = []
-
-    def whole() -> None:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus)
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"qbg ended with {done.returncode}: {done.stdout}")
-        out.append(done.stdout)
-
-    wall = measure.clock(whole)
-    return json.loads(out[0]) | {"wall_s": wall}
-
-
-def run_rembg(context: Context, source: Path, target: Path) -> float:
-    """Seconds of `rembg p -m u2netp` in a fresh process. Its weights are put where it looks: no download."""
-    assert context.rembg is not None
-    home = context.work / "u2net_home"
-    weights = home / "models" / "u2netp" / "u2netp.onnx"
-    if not weights.exists():
-        weights.parent.mkdir(parents=True)
-        shutil.copy(MODEL, weights)
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    command = [str(context.rembg.with_name("rembg")), "p", "-m", "u2netp", str(source), str(target)]
-    environment = os.environ | {"U2NET_HOME": str(home)}
-    seconds = measure.clock(
-        lambda: subprocess.run(
-            command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, context.cpus),
-        )
-    )  # fmt: skip
-    if len(list(target.iterdir())) != len(list(source.iterdir())):
-        raise RuntimeError("rembg did not do all photos")
-    return seconds
 
 
 def per_second(count: int, times: list[float]) -> str:
@@ -179,23 +138,27 @@ def part_folder(context: Context) -> Part:
     ones: list[float] = []
 
     def ours() -> float:
-        summary = run_qbg(source, target, context.cpus, "--workers", "2")
+        summary = compare.run_qbg(source, target, "--workers", "2", cpus=context.cpus)
         if summary["done"] != count:
             raise RuntimeError(f"qbg did {summary['done']} of {count}")
         walls.append(summary["wall_s"])
-        ones.append(run_qbg(one, context.work / "one_out", context.cpus, "--workers", "2")["wall_s"])
+        first = compare.run_qbg(one, context.work / "one_out", "--workers", "2", cpus=context.cpus)
+        ones.append(first["wall_s"])
         return summary["seconds"]
 
     contestants: dict[str, Callable[[], float]] = {"bare": lambda: callers.seconds(2), "qbg": ours}
     rembg_ones: list[float] = []
     if context.rembg is not None:
+        rembg, home = context.rembg, context.work / "rembg_home"
 
         def theirs() -> float:
-            rembg_ones.append(run_rembg(context, one, context.work / "one_rembg"))
-            return run_rembg(context, source, context.work / "rembg")
+            rembg_ones.append(
+                compare.run_rembg(rembg, one, context.work / "one_rembg", home=home, cpus=context.cpus)
+            )
+            return compare.run_rembg(rembg, source, context.work / "rembg", home=home, cpus=context.cpus)
 
         contestants["rembg"] = theirs
-    times = measure.interleave(contestants, context.rounds)
+    times = compare.interleave(contestants, context.rounds)
     check_masks(context, target)
     walls, ones, rembg_ones = (values[-context.rounds :] for values in (walls, ones, rembg_ones))
     of_bare = measure.ratio(times["bare"], times["qbg"])
@@ -242,7 +205,9 @@ def part_big(context: Context) -> Part:
     sizes: list[int] = []
 
     def ours() -> float:
-        summary = run_qbg(folder, context.work / "big_out", cpu, "--workers", "1", "--engine", "null")
+        summary = compare.run_qbg(
+            folder, context.work / "big_out", "--workers", "1", "--engine", "null", cpus=cpu
+        )
         for name, seconds in summary["stage_seconds"].items():
             stages.setdefault(name, []).append(seconds / count)
         sizes.append(sum(path.stat().st_size for path in (context.work / "big_out").iterdir()) // count)
@@ -256,7 +221,7 @@ def part_big(context: Context) -> Part:
         )  # fmt: skip
         return json.loads(done.stdout)["seconds_per_picture"]
 
-    times = measure.interleave({"qbg": ours, "pillow": theirs}, context.rounds, warm_up=0)
+    times = compare.interleave({"qbg": ours, "pillow": theirs}, context.rounds, warm_up=0)
     faster = measure.ratio(times["pillow"], times["qbg"])
     per_stage = {name: statistics.median(values) for name, values in stages.items()}
     rows = [
@@ -311,7 +276,7 @@ def part_preprocess(context: Context) -> Part:
     size = (rivals.SIDE, rivals.SIDE)
     contestants["Pillow resize"] = each(lambda image: image.resize(size, Image.Resampling.LANCZOS), images)
     os.sched_setaffinity(0, context.cpus[:1])
-    times = measure.interleave(contestants, context.rounds * 3)
+    times = compare.interleave(contestants, context.rounds * 3)
     os.sched_setaffinity(0, context.cpus)
     off = np.abs(np.asarray(_native.preprocess(native[0], recipe)) - rivals.preprocess(images[0])).max()
     if off > 1e-5:
@@ -339,7 +304,7 @@ def part_png(context: Context) -> Part:
     pillow = [Image.fromarray(pixels) for pixels in cutouts]
     options = Options()
     os.sched_setaffinity(0, context.cpus[:1])
-    times = measure.interleave(
+    times = compare.interleave(
         {
             "qbg": lambda: (
                 measure.clock(lambda: [_native.encode(item, options) for item in native]) / len(native)
@@ -383,7 +348,7 @@ def part_scaling(context: Context) -> Part:
             raise RuntimeError(f"{summary.done} photos done")
         return summary.seconds
 
-    times = measure.interleave(
+    times = compare.interleave(
         {
             "qbg 1": lambda: ours(1),
             "bare 1": lambda: callers.seconds(1),
@@ -421,7 +386,7 @@ def part_memory(context: Context) -> Part:
             place = folder / f"{number // 500:03}"
             place.mkdir(parents=True, exist_ok=True)
             os.link(originals[number % len(originals)], place / f"{number:06}.jpg")
-        summary = run_qbg(folder, target, context.cpus, "--workers", "2", "--engine", "null")
+        summary = compare.run_qbg(folder, target, "--workers", "2", "--engine", "null", cpus=context.cpus)
         if summary["done"] != count:
             raise RuntimeError(f"{summary['done']} of {count} done")
         shutil.rmtree(folder)
@@ -502,7 +467,7 @@ def main() -> int:
             Path(work),
             cpus,
             find_photos(asked.photos),
-            asked.rembg_python,
+            None if asked.rembg_python is None else compare.find_rembg(asked.rembg_python),
             asked.quick,
         )
         for name in asked.only.split(","):

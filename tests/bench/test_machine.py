@@ -186,12 +186,13 @@ def test_energy_is_the_sum_over_packages(tree: Tree) -> None:
     assert energy.joules() == pytest.approx(250e-6)
 
 
-@given(steps=st.lists(st.integers(0, 999), max_size=50), start=st.integers(0, 999))
+@given(steps=st.lists(st.integers(0, 999), max_size=8), start=st.integers(0, 999))
 def test_energy_over_counters_that_start_again(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], start: int
 ) -> None:
     tree = Tree(tmp_path_factory.mktemp("powercap")).zone("0", "package-0", start, most=1000)
     energy, used = system.Energy(tree.root), 0
+    assert energy.joules() == 0
     for step in steps:
         used += step
         tree.zone("0", "package-0", (start + used) % 1000, most=1000)

@@ -309,6 +309,7 @@ class Rival:
         name, version: of the rival.
         pictures: in the folder.
         qbg_s, rival_s: wall-clock seconds of each turn, start-up included.
+        alpha_off_levels: mean absolute difference of the two cut-outs' alpha, by picture, in levels of 255.
     """
 
     name: str
@@ -316,6 +317,7 @@ class Rival:
     pictures: int
     qbg_s: tuple[float, ...]
     rival_s: tuple[float, ...]
+    alpha_off_levels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
