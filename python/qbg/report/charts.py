@@ -123,7 +123,9 @@ def x_axis(chart: Chart, count: int) -> Axis:
         own = sorted({x for x in values if _fits(x, True)})
         return with_ticks(axis, own) if powers_of_two(values) and len(own) <= OWN_TICKS else axis
     whole = chart.kind != "histogram" and all(drawable(x) and x == int(x) for x in values)
-    return linear(*ends, count, extend=False, whole=whole)
+    axis = linear(*ends, count, extend=False, whole=whole)
+    own = sorted(set(values))
+    return with_ticks(axis, own) if whole and 2 <= len(own) <= OWN_TICKS else axis
 
 
 def y_axis(chart: Chart, count: int) -> Axis:

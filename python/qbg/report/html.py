@@ -20,6 +20,7 @@ from qbg.report.words import (
     INVALID,
     INVALID_MEANING,
     MEANINGS,
+    PASSED,
     check_table,
     footnotes,
     plain,
@@ -73,7 +74,7 @@ def _top(document: Document) -> str:
     title = tag("h1", words(document.title))
     verdict = tag("p", prose(document.verdict), class_="verdict") if document.verdict else ""
     if document.valid:
-        head = title + tag("p", "All checks passed", class_="passed") + verdict
+        head = title + tag("p", PASSED, class_="passed") + verdict
         if reasons:
             head += tag("aside", tag("h2", DOUBTS), reasons, class_="doubts")
     else:

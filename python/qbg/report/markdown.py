@@ -31,7 +31,8 @@ ROWS_UP_TO = 24
 
 # A dollar sign begins a formula on GitHub. An underscore inside a word is harmless and common in names.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<!\w)_|_(?!\w)")
-_AT_START = re.compile(r"^(\s*)([#+=-]|\d+(?=[.)]))")
+# What makes a heading, a list or a rule of a line, when it stands at its beginning.
+_AT_START = re.compile(r"^(#(?=[#\s]|$)|[-+](?=[-\s]|$)|=|\d+(?=[.)](?:\s|$)))")
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -57,11 +58,27 @@ def render(document: Document) -> str:
 
 def line(text: str) -> str:
     """Text on one line with nothing in it that Markdown reads as more than text; code in backticks stays."""
-    parts = _CODE.split(plain(text))
+    parts = _CODE.split(plain(text).strip())
     escaped = "".join(
         f"`{part}`" if index % 2 else _SPECIAL.sub(_escaped, part) for index, part in enumerate(parts)
     )
     return _AT_START.sub(_start, escaped)
+
+
+def cell(text: str) -> str:
+    """The same inside a table, where a pipe begins a new column even in code, if no backslash forbids it."""
+    parts = _CODE.split(plain(text).strip())
+    shown = []
+    for index, part in enumerate(parts):
+        if not index % 2:
+            shown.append(_SPECIAL.sub(_escaped, part))
+        elif r"\|" in part or part.endswith("\\"):
+            # Readers disagree on a backslash before an escaped pipe in code, so this is no code.
+            shown.append(_SPECIAL.sub(_escaped, f"`{part}`"))
+        else:
+            escaped = part.replace("|", r"\|")
+            shown.append(f"`{escaped}`")
+    return "".join(shown)
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -70,17 +87,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _start(found: re.Match[str]) -> str:
-    space, mark = found.groups()
-    # A list's number is defused at the dot behind it; everything else by a backslash.
-    return f"{space}{mark}\\" if mark[0].isdigit() else f"{space}\\{mark}"
-
-
-def _cell(text: str) -> str:
-    """Text inside a table, where a pipe would begin a new column even in code."""
-    parts = line(text).split("`")
-    return "`".join(
-        re.sub(r"(?<!\\)\|", r"\\|", part) if index % 2 else part for index, part in enumerate(parts)
-    )
+    mark = found.group()
+    # A list's number is defused at the dot behind it; everything else by a backslash before it.
+    return f"{mark}\\" if mark[0].isdigit() else f"\\{mark}"
 
 
 def _reasons(document: Document) -> list[str]:
@@ -104,13 +113,13 @@ def _table(table: Table) -> list[str]:
     notes = footnotes(table)
     rows = []
     for row, marks in zip(table.rows, notes.marks, strict=True):
-        cells = [_cell(cell) for cell in row.cells]
+        cells = [cell(text) for text in row.cells]
         if row.strong:
-            cells = [f"**{cell}**" if cell.strip() else cell for cell in cells]
+            cells = [f"**{text}**" if text else text for text in cells]
         if cells and marks:
             cells[0] += f" <sup>{', '.join(map(str, marks))}</sup>"
         rows.append(cells + ([row.label or ""] if labelled else []))
-    heads = [_cell(column) for column in table.columns] + ([BASIS] if labelled else [])
+    heads = [cell(column) for column in table.columns] + ([BASIS] if labelled else [])
     blocks = [f"**{line(table.title)}**"] if table.title else []
     if heads:
         blocks.append(_grid(heads, [*table.numeric, *([False] if labelled else [])], rows))
@@ -132,10 +141,10 @@ def _chart(chart: Chart) -> list[str]:
     if not names or len(names) > ROWS_UP_TO:
         where = f"_Chart, in the HTML report: {line(chart.title)}._"
         return [f"{where} {line(caption)}" if caption else where]
-    heads = [_cell(chart.x_title) or "x"]
-    heads += [_cell(series_name(series.name, series.label)) for series in chart.series]
+    heads = [cell(chart.x_title) or "x"]
+    heads += [cell(series_name(series.name, series.label)) for series in chart.series]
     rows = [
-        [_cell(name), *(_cell(_value(chart, series, x)) for series in chart.series)]
+        [cell(name), *(cell(_value(chart, series, x)) for series in chart.series)]
         for x, name in names.items()
     ]
     title = f"**{line(chart.title)}**" + (f" ({line(chart.y_title)})" if chart.y_title else "")

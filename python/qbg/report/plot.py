@@ -52,7 +52,9 @@ def _legend(chart: Chart, width: int, *, ascii_only: bool) -> Rows:
     common = common_label(chart)
     for index, series in enumerate(chart.series):
         name = plain(series.name) if common else series_name(series.name, series.label)
-        rows.append([(f"  {_sign(chart, index, ascii_only=ascii_only)} ", index), (name[: width - 5], None)])
+        first, *more = _wrapped(name, width - 4) or [""]
+        rows.append([(f"  {_sign(chart, index, ascii_only=ascii_only)} ", index), (first, None)])
+        rows += [[(f"    {line}", None)] for line in more]
     return [*rows, [(f"  all {common}", None)]] if common else rows
 
 
@@ -124,7 +126,7 @@ class _Canvas:
 
 def _curves(chart: Chart, width: int, *, ascii_only: bool) -> Rows:
     """Lines and areas; guides are drawn last, so that a measured curve owns the cells they share."""
-    y = charts.y_axis(chart, 5)
+    y = charts.y_axis(chart, 6)
     left = max(len(text) for text in (*y.texts, "0")) + 2
     count = len(chart.categories)
     x = None if count else charts.x_axis(chart, max(2, (width - left) // 10))
@@ -186,7 +188,7 @@ def _placed(items: list[tuple[float, str]], width: int) -> str:
 def _histogram(chart: Chart, width: int, *, ascii_only: bool) -> Rows:
     """Columns of cells, each as high as the fullest bin that its middle or any of its own bins touches."""
     series = chart.series[0]
-    y = charts.y_axis(chart, 5)
+    y = charts.y_axis(chart, 6)
     left = max(len(text) for text in (*y.texts, "0")) + 2
     x = charts.x_axis(chart, max(2, (width - left) // 10))
     columns = width - left
@@ -201,8 +203,8 @@ def _histogram(chart: Chart, width: int, *, ascii_only: bool) -> Rows:
     cells = [[_upright(height, row, ascii_only=ascii_only) for height in heights] for row in range(HEIGHT)]
     rows = _framed(cells, y, left, _below(x, columns), chart, ascii_only=ascii_only)
     if chart.markers:
-        names = ", ".join(f"{plain(item.name)}: {number(item.x)}" for item in chart.markers)
-        rows += [[(line, None)] for line in _wrapped(names, width)]
+        names = ", ".join(plain(item.name) for item in chart.markers)
+        rows += [[(line, None)] for line in _wrapped(f"marked: {names}", width)]
     return rows
 
 

@@ -53,6 +53,7 @@ code { font: 0.9em/1.4 ui-monospace, "SF Mono", Consolas, "Liberation Mono", mon
 .doubts { background: var(--doubt-page); border-left: 4px solid var(--doubt); border-radius: 3px;
   padding: 0.8rem 1.2rem 0.4rem; margin: 1.2rem 0; }
 .doubts h2 { color: var(--doubt); font-size: 1rem; margin: 0 0 0.3rem; }
+.invalid code, .doubts code { background: none; padding: 0; font-weight: 600; }
 .invalid ul, .doubts ul { margin: 0 0 0.6rem; padding-left: 1.2rem; }
 .invalid li, .doubts li { margin: 0.2rem 0; }
 nav { margin: 1.4rem 0 0; font-size: 0.92rem; }
@@ -79,7 +80,11 @@ _BADGES = """
 
 _TABLES = """
 .table { margin: 0 0 1.8rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; background:
+  linear-gradient(to right, var(--page) 30%, transparent) left / 2rem 100% no-repeat local,
+  linear-gradient(to left, var(--page) 30%, transparent) right / 2rem 100% no-repeat local,
+  linear-gradient(to right, var(--line), transparent) left / 0.7rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--line), transparent) right / 0.7rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: 0.92rem; line-height: 1.4; min-width: min(100%, 30rem); }
 caption { text-align: left; font-weight: 600; padding: 0 0 0.45rem; font-size: 1rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.38rem 1.3rem 0.38rem 0; font-weight: normal;
@@ -89,13 +94,14 @@ thead th { color: var(--soft); font-size: 0.82rem; font-weight: 600; vertical-al
   border-bottom: 1.5px solid var(--soft); }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
+th[scope="row"]:not(.n) { min-width: 7.5rem; }
 td.n.long { white-space: normal; min-width: 9rem; color: var(--soft); }
 tbody tr:hover { background: var(--card); }
 tr.strong { background: var(--strong); }
 tr.strong th, tr.strong td { font-weight: 700; }
 sup { font-size: 0.72em; line-height: 0; margin-left: 0.15em; }
 sup a { text-decoration: none; }
-th.n sup { position: absolute; }
+th.n sup { position: absolute; line-height: 1; margin-top: 0.15em; vertical-align: baseline; }
 .notes { font-size: 0.85rem; color: var(--soft); margin: 0.6rem 0 0; padding: 0; list-style: none;
   max-width: 50rem; line-height: 1.45; }
 .notes li { margin: 0.15rem 0; }
@@ -172,7 +178,8 @@ _NARROW = """
   .legend dd { margin-bottom: 0.5rem; }
   .facts tr { grid-template-columns: 7rem 1fr; }
   .pictures { grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr)); gap: 0.5rem; }
-  th, td { padding-right: 0.9rem; }
+  table { font-size: 0.86rem; min-width: 0; }
+  th, td { padding-right: 0.7rem; }
 }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 """

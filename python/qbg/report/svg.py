@@ -88,7 +88,7 @@ def _nothing() -> str:
 def _draw_standing(chart: Chart, size: Size, name: str) -> tuple[str, float]:
     """Everything but lying bars: the y axis stands, x lies below."""
     legend, top = _legend(chart, size, name)
-    y = charts.y_axis(chart, max(2, int(size.plot_px / 40)))
+    y = charts.y_axis(chart, max(2, int(size.plot_px / 36)))
     left = max(text_width(text, TEXT_PX) for text in (*y.texts, "0")) + PAD_PX
     title = _y_title(chart, size, top)
     top += title[1]
@@ -104,7 +104,7 @@ def _draw_standing(chart: Chart, size: Size, name: str) -> tuple[str, float]:
         axis, foot = _categories(charts.categories(chart), frame)
         body = marks.body(chart, frame)
     else:
-        x = charts.x_axis(chart, max(2, int((size.width_px - left) / 75)))
+        x = charts.x_axis(chart, max(2, int((size.width_px - left) / 60)))
         right = size.width_px - max(PAD_PX + 4, text_width(x.texts[-1] if x.texts else "", TEXT_PX) / 2)
         inset = marks.INSET_PX if marks.has_points(chart) else 0.0
         row = marks.place_flags(chart.markers, x, left + inset, right - inset)

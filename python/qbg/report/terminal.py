@@ -9,6 +9,7 @@ path may hold brackets. Must not know records.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from qbg.report import charts, plot
@@ -37,7 +38,7 @@ from qbg.report.words import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, JustifyMethod, RenderableType
     from rich.text import Text
 
 STYLES = {
@@ -50,6 +51,9 @@ STYLES = {
 _SERIES = ("bright_blue", "dark_orange", "green", "magenta", "yellow", "white", "cyan", "red")
 _GUIDE = "bright_black"
 _GAP = 2
+_LABEL_CELLS = max(map(len, LABELS))
+_NUMBER_CELLS, _WORDS_CELLS = 18, 26
+"""A numeric cell that is longer holds words; a column of words gets so much before it is folded."""
 # What a terminal without UTF-8 gets instead; everything else that its encoding lacks becomes a question mark.
 _ASCII = str.maketrans(
     {
@@ -87,19 +91,27 @@ def show(document: Document, file: IO[str] | None = None, brief: bool = True) ->
         ValueError: a table or chart isn't sound; see `words.check_table` and `charts.check`.
         OSError: the file can't be written.
     """
-    _Printer(file or sys.stdout).document(document, brief=brief)
+    from rich.console import Console
+
+    target = file or sys.stdout
+    console = Console(file=target, highlight=False, markup=False, emoji=False)
+    if console.is_terminal:
+        _Printer(console).document(document, brief=brief)
+        return
+    # Rich fills tables up with blanks; in a file nobody wants them at the ends of lines.
+    with console.capture() as captured:
+        _Printer(console).document(document, brief=brief)
+    target.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 class _Printer:
-    """Prints in order; knows width and encoding of its file."""
+    """Prints in order; knows width and encoding of its console."""
 
-    def __init__(self, file: IO[str]) -> None:
-        from rich.console import Console
-
-        self._console: Console = Console(file=file, highlight=False, markup=False, emoji=False)
-        self._encoding = self._console.encoding
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._encoding = console.encoding
         self._ascii_only = not self._encoding.lower().startswith("utf")
-        self._width = self._console.width
+        self._width = console.width
 
     def document(self, document: Document, *, brief: bool) -> None:
         from rich.rule import Rule
@@ -142,23 +154,26 @@ class _Printer:
         for line in lines:
             self._hanging("- ", self.text(line, style))
 
-    def _hanging(self, sign: str, text: Text) -> None:
+    def _hanging(self, sign: str, text: Text, style: str = "") -> None:
+        self._print(self._hung(sign, text, style))
+
+    def _hung(self, sign: str, text: Text, style: str = "") -> RenderableType:
         """A text whose further lines stand below its first, not below its sign."""
         from rich.table import Table as Grid
 
         grid = Grid.grid(padding=0)
         grid.add_column(no_wrap=True, width=len(sign))
         grid.add_column(overflow="fold")
-        grid.add_row(self.text(sign), text)
-        self._print(grid)
+        grid.add_row(self.text(sign, style), text)
+        return grid
 
     def _alarm(self, document: Document) -> None:
         """What nobody can overlook: a frame around the word, what it means, and why."""
         from rich.console import Group
         from rich.panel import Panel
 
-        lines = [self.text(INVALID_MEANING, "bold")]
-        lines += [self.text(f"- {reason}") for reason in document.reasons]
+        lines: list[RenderableType] = [self.text(INVALID_MEANING, "bold")]
+        lines += [self._hung("- ", self.text(reason)) for reason in document.reasons]
         self._print(Panel(Group(*lines), title=self.text(f" {INVALID} ", "bold white on red"), style="red"))
 
     def _legend(self, document: Document, *, brief: bool) -> None:
@@ -170,8 +185,7 @@ class _Printer:
             self._print()
         for label in LABELS:
             if label in used:
-                line = self.text(f"{label:<10}", STYLES[label])
-                self._hanging("  ", line.append_text(self.text(f" {MEANINGS[label]}", "dim")))
+                self._hanging(f"  {label:<11}", self.text(MEANINGS[label], "dim"), STYLES[label])
 
     def _section(self, section: Section, *, brief: bool) -> None:
         for text in section.text:
@@ -194,58 +208,77 @@ class _Printer:
         if table.title:
             self._print(self.text(table.title, "bold"))
         if table.columns:
-            if self._narrowest(table, labelled=labelled) <= self._width:
-                self._print(self._grid(table, notes.marks, labelled=labelled))
-            else:
-                self._listed(table, notes.marks)
+            needs = _needs(table, notes.marks)
+            for number, part in enumerate(self._parts(needs, labelled=labelled)):
+                if number:
+                    self._print()
+                widths = self._widths(part, needs, labelled=labelled)
+                self._print(self._grid(table, notes.marks, part, widths, labelled=labelled))
         for index, text in enumerate(notes.texts, 1):
             self._hanging(f"[{index}] ", self.text(text, "dim"))
         for text in table.notes:
-            self._hanging("", self.text(text, "dim"))
+            self._print(self.text(text, "dim"))
 
-    def _narrowest(self, table: Table, *, labelled: bool) -> int:
-        """Cells that the table needs when each column is as narrow as its longest word."""
-        from rich.cells import cell_len
+    def _room(self, *, labelled: bool) -> int:
+        return self._width - (_LABEL_CELLS + _GAP if labelled else 0)
 
-        columns = [
-            [head, *(row.cells[index] for row in table.rows)] for index, head in enumerate(table.columns)
-        ]
-        words = [
-            max((cell_len(word) for text in column for word in text.split()), default=1) for column in columns
-        ]
-        if labelled:
-            words.append(max(map(len, LABELS)))
-        return sum(words) + _GAP * (len(words) - 1) + 4  # a footnote's mark
+    def _parts(self, needs: list[_Need], *, labelled: bool) -> list[list[int]]:
+        """Columns side by side as far as they fit; each part begins with the first column again."""
+        parts, used = [[0]], needs[0].least
+        for index in range(1, len(needs)):
+            if used + _GAP + needs[index].least > self._room(labelled=labelled) and len(parts[-1]) > 1:
+                parts.append([0])
+                used = needs[0].least
+            parts[-1].append(index)
+            used += _GAP + needs[index].least
+        return parts
 
-    def _grid(self, table: Table, marks: tuple[tuple[int, ...], ...], *, labelled: bool) -> RenderableType:
+    def _widths(self, part: list[int], needs: list[_Need], *, labelled: bool) -> dict[int, int]:
+        """What each column gets: what it needs, and of what is left, from the left, what it would like."""
+        room = self._room(labelled=labelled) - _GAP * (len(part) - 1)
+        widths = {index: needs[index].least for index in part}
+        # Two columns that are too wide together share; never happens to more, since they are in parts.
+        for index in part[::-1]:
+            over = sum(widths.values()) - room
+            widths[index] = max(min(widths[index], 4), widths[index] - max(0, over))
+        for index in part:
+            left = room - sum(widths.values())
+            widths[index] += max(0, min(left, needs[index].wanted - widths[index]))
+        return widths
+
+    def _grid(
+        self,
+        table: Table,
+        marks: tuple[tuple[int, ...], ...],
+        part: list[int],
+        widths: dict[int, int],
+        *,
+        labelled: bool,
+    ) -> RenderableType:
         from rich import box
         from rich.table import Table as Grid
 
+        # The box has a blank between columns, which the padding makes two.
         grid = Grid(
-            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold"
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, _GAP - 1, 0, 0),
+            header_style="bold",
         )
-        for head, numeric in zip(table.columns, table.numeric, strict=True):
-            grid.add_column(self.text(head), justify="right" if numeric else "left", overflow="fold")
+        for index in part:
+            justify: JustifyMethod = "right" if table.numeric[index] else "left"
+            head = self.text(table.columns[index])
+            grid.add_column(head, justify=justify, overflow="fold", width=widths[index])
         if labelled:
-            grid.add_column(BASIS, no_wrap=True)
+            grid.add_column(BASIS, no_wrap=True, width=_LABEL_CELLS)
         for row, numbers in zip(table.rows, marks, strict=True):
-            cells = [self.text(cell) for cell in row.cells]
+            cells = [self.text(row.cells[index]) for index in part]
             cells[0].append("".join(f" [{number}]" for number in numbers), "dim")
             if labelled:
                 cells.append(self.text(row.label or "", STYLES[row.label] if row.label else ""))
             grid.add_row(*cells, style="bold" if row.strong else None)
         return grid
-
-    def _listed(self, table: Table, marks: tuple[tuple[int, ...], ...]) -> None:
-        """Row after row, a line for each column."""
-        for row, numbers in zip(table.rows, marks, strict=True):
-            head = self.text(row.cells[0], "bold")
-            head.append("".join(f" [{number}]" for number in numbers), "dim")
-            if row.label:
-                head.append("  ").append(row.label, STYLES[row.label])
-            self._print(head)
-            for name, cell in zip(table.columns[1:], row.cells[1:], strict=True):
-                self._hanging("  ", self.text(f"{name}: ", "dim").append_text(self.text(cell, "not dim")))
 
     def _chart(self, chart: Chart) -> None:
         self._print()
@@ -261,6 +294,32 @@ class _Printer:
         for text in (chart.caption, charts.remark(chart)):
             if text:
                 self._print(self.text(text, "dim"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """Cells of a column: so many at least, and so many for all of it to be on one line."""
+
+    least: int
+    wanted: int
+
+
+def _needs(table: Table, marks: tuple[tuple[int, ...], ...]) -> list[_Need]:
+    """By column: whole numbers stay on one line, texts are folded at words where they are long."""
+    from rich.cells import cell_len
+
+    needs = []
+    for index, numeric in enumerate(table.numeric):
+        texts = [row.cells[index] for row in table.rows]
+        if index == 0:
+            pairs = zip(texts, marks, strict=True)
+            texts = [text + "".join(f" [{mark}]" for mark in numbers) for text, numbers in pairs]
+        sizes = [cell_len(text) for text in texts]
+        words = [cell_len(word) for text in [table.columns[index], *texts] for word in text.split()]
+        whole = [size for size in sizes if not numeric or size <= _NUMBER_CELLS]
+        least = max([1, *(min(size, _WORDS_CELLS) for size in [*whole, *words])])
+        needs.append(_Need(least, max([least, cell_len(table.columns[index]), *sizes])))
+    return needs
 
 
 def _color(chart: Chart, index: int) -> str:

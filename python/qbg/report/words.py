@@ -35,6 +35,7 @@ MEANINGS = {
 BASIS = "basis"
 """Head of the column that holds the labels."""
 
+PASSED = "This run passed its own checks"
 INVALID = "INVALID"
 INVALID_MEANING = "This run did not pass its own checks. Do not quote its figures."
 DOUBTS = "To keep in mind"
