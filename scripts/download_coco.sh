@@ -137,7 +137,7 @@ STAMP=.downloaded # inside the final folder, so that one rename makes both
 size_of() { if [ -f "$1" ]; then wc -c <"$1" | tr -d ' '; else echo 0; fi; }
 
 sha256_of() {
-    python3 - "$1" <<'PY'
+    python3 -I -S - "$1" <<'PY'
 import hashlib, sys
 
 digest = hashlib.sha256()
@@ -210,7 +210,7 @@ fetch_once() {
 }
 
 fetch_with_python() {
-    python3 - "$URL" "$PART" <<'PY'
+    python3 -I -S - "$URL" "$PART" <<'PY'
 import http.client, os, sys, time, urllib.error, urllib.request
 
 url, part = sys.argv[1:3]
@@ -285,7 +285,7 @@ fate() { if [ "$FRESH" -eq 1 ]; then echo "it was removed"; else echo "remove $1
 unpack() { # unpack DIGEST
     rm -rf -- "$UNPACKED"
     local code=0
-    python3 - "$ZIP" "$UNPACKED" "$NAME" "$URL" "$1" "$STAMP" <<'PY' || code=$?
+    python3 -I -S - "$ZIP" "$UNPACKED" "$NAME" "$URL" "$1" "$STAMP" <<'PY' || code=$?
 import re, shutil, stat, sys, zipfile, zlib
 from pathlib import Path
 
@@ -363,15 +363,15 @@ FRESH=0 # whether the archive was fetched by this run
 take_lock
 if [ -f "$ZIP" ]; then
     say "$ZIP is there already"
+    digest=$(verify "$ZIP")
 else
     check_space "$NEED_MB" "the download"
     say "downloading $URL with $TOOL"
     FRESH=1
     download
-    verify "$PART" >/dev/null
+    digest=$(verify "$PART")
     mv -- "$PART" "$ZIP"
 fi
-digest=$(verify "$ZIP")
 if [ "$CHECK" -eq 1 ]; then
     say "SHA-256 is as expected: $digest"
 else

@@ -1,7 +1,7 @@
 """scripts/download_coco.sh against a server on the loopback: cuts, wrong bytes, refusals, hostile archives.
 
-Each of the tools that it can use is tested where it is installed; python3's way always. What counts is what lies
-in the folder afterwards, the exit code, and what the server was asked for. No test leaves the machine.
+Each of the tools that it can use is tested where it is installed; python3's way always. What counts is what
+lies in the folder afterwards, the exit code, and what the server was asked for. No test leaves the machine.
 """
 
 from __future__ import annotations
