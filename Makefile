@@ -25,7 +25,7 @@ OUT    ?= out/samples
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
            $(shell find rust python -type f -not -path '*/target/*' -not -name '*.pyc' -not -name '*.so' -not -name '*.pyd')
 
-.PHONY: help run test test-slow lint lint-rust lint-python test-rust test-kernels test-python \
+.PHONY: help run test test-slow lint lint-rust lint-python lint-shell test-rust test-kernels test-python \
         build build-prod build-profiling bench format clean
 
 help: ## This list
@@ -40,7 +40,7 @@ test-slow: $(VENV)/.wheel-release $(VENV)/.dev ## The tests marked slow, with hy
 	@echo "== slow tests"
 	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -m slow
 
-lint: lint-rust lint-python ## rustfmt, clippy, ruff, mypy, stubtest
+lint: lint-rust lint-python lint-shell ## rustfmt, clippy, ruff, mypy, stubtest, shellcheck
 
 lint-rust:
 	@scripts/tools.sh rust-lint
@@ -57,6 +57,9 @@ lint-python: $(VENV)/.wheel-release $(VENV)/.dev
 	@$(BIN)/mypy --no-error-summary
 	@echo "== stubtest"
 	@$(BIN)/python -m mypy.stubtest --concise --allowlist tests/stubtest-allowlist.txt qbg._native
+
+lint-shell: $(VENV)/.dev
+	@scripts/lint_shell.sh $(BIN)
 
 test-rust: ## Unit tests of the Rust core
 	@scripts/tools.sh rust
