@@ -15,13 +15,13 @@ def build(record: Record) -> Document:
     verdict = validity.judge(record)
     sections = [
         header(record),
-        throughput.section(record),
-        latency.stages(record),
-        latency.section(record),
+        throughput.section(record, verdict),
+        latency.stages(record, verdict),
+        latency.section(record, verdict),
         memory.section(record),
-        cost.section(record),
+        cost.section(record, verdict),
         checks.gate(record),
-        checks.ablations(record),
+        checks.ablations(record, verdict),
         checks.kernels(record),
         checks.rivals(record),
     ]
@@ -29,7 +29,7 @@ def build(record: Record) -> Document:
         title=f"{record.title}: {record.subject.model} on {record.machine.cpu}",
         verdict=words(record, valid=verdict.valid),
         valid=verdict.valid,
-        reasons=tuple(f"{finding.what}: {finding.advice}" for finding in verdict.reasons),
+        reasons=tuple(str(finding) for finding in verdict.reasons),
         sections=tuple(section for section in sections if section is not None),
     )
 

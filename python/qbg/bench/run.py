@@ -32,6 +32,9 @@ from qbg.report.record import Case, Gate, Outcome, Record
 REAL_ENGINE_KINDS = (plan.MASSIVE, plan.SCALING)
 """Kinds whose outputs can be held to the reference."""
 
+TRIAD_BYTES, TRIAD_REPEATS = 256 << 20, 7
+"""Each of three arrays: several times the largest caches."""
+
 DRAWN_FROM = 2000
 """Measured service times that a simulation gets."""
 
@@ -115,8 +118,32 @@ class Bench:
                 outcome = self._one(case, repeat, work)
                 self._keep(replace(self._record, outcomes=(*self._record.outcomes, outcome)))
                 self._listener.ends(outcome)
+        self._measure_memory()
+        self._measure_kernels()
         self._keep(replace(self._record, finished=True))
         return self._record
+
+    def _measure_memory(self) -> None:
+        """What memory can give, with one thread and with as many as the widest case had workers."""
+        if self._record.bandwidth_bytes_per_s or not self._plan.cases:
+            return
+        from qbg import _native
+
+        self._listener.says("measuring memory bandwidth")
+        size = min(TRIAD_BYTES, self._record.machine.memory_bytes // 32)
+        widest = min(max(case.workers for case in self._plan.cases), self._record.machine.cpus_allowed)
+        found = {
+            str(threads): tuple(_native.triad(threads, size, TRIAD_REPEATS))
+            for threads in sorted({1, widest})
+        }
+        self._keep(replace(self._record, bandwidth_bytes_per_s=found))
+
+    def _measure_kernels(self) -> None:
+        if self._plan.kernels and not self._record.kernels:
+            from qbg.bench import kernels
+
+            self._listener.says("measuring kernels")
+            self._keep(replace(self._record, kernels=kernels.measure()))
 
     def _keep(self, record: Record) -> None:
         seconds = self._spent_s + time.monotonic() - self._began

@@ -157,7 +157,7 @@ def _whole(record: Record) -> Iterator[Finding]:
     planned = {case.name for case in record.cases}
     for name in sorted({outcome.case for outcome in record.outcomes} - planned):
         yield _fatal("plan", None, f"`{name}` ran but isn't in the plan", "measure anew")
-    if record.finished and not record.cases:
+    if record.finished and not (record.cases or record.rivals or record.kernels):
         yield _fatal("ran", None, "nothing was planned", "measure anew")
     if record.finished:
         for case in record.cases:

@@ -13,36 +13,21 @@ from qbg.errors import OutputError
 from qbg.summary import readable
 
 if TYPE_CHECKING:
+    from qbg.bench.pictures import Pictures
     from qbg.bench.plan import Plan
+    from qbg.models import Resolved
     from qbg.report.document import Document
-    from qbg.report.record import Record
+    from qbg.report.record import Case, Record
+
+COMPARED_ROUNDS = 5
 
 
 def measure(wish: Wish, planned: Plan, title: str) -> int:
     """Runs a plan and reports it; 1 for a run that isn't valid."""
-    from qbg.bench import header, pictures
     from qbg.bench.run import Bench, Setting
-    from qbg.models import resolve
     from qbg.report.bench_console import BenchConsole
 
-    resolved = resolve(wish.model)
-    found = pictures.find(wish.images)
-    real = wish.engine == "onnxruntime"
-    subject = header.subject(
-        resolved,
-        wish.engine,
-        resolved.network.precision if real else "none",
-        found,
-        only_mask=wish.only_mask,
-    )
-    blank = header.blank(
-        title,
-        ["qbg", *sys.argv[1:]],
-        planned.cases,
-        subject,
-        price_per_hour=wish.price_per_hour,
-        watts=wish.watts,
-    )
+    start, resolved, found = _begin(wish, planned.cases, title)
     save = _save_to(wish)
     setting = Setting(
         resolved=resolved,
@@ -54,10 +39,9 @@ def measure(wish: Wish, planned: Plan, title: str) -> int:
         save=save,
     )
     console = BenchConsole(quiet=wish.quiet)
+    for note in resolved.notes:
+        console.says(note)
     try:
-        for note in resolved.notes:
-            console.says(note)
-        start = _resumed(wish.resume, blank) if wish.resume is not None else blank
         record = Bench(setting, planned, start, console).run()
     except KeyboardInterrupt:
         console.close()
@@ -70,8 +54,50 @@ def measure(wish: Wish, planned: Plan, title: str) -> int:
 
 
 def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | None) -> int:
-    """`qbg bench compare rembg`."""
-    raise NotImplementedError
+    """`qbg bench compare rembg`: both on `count` pictures, in turns."""
+    import itertools
+    import time
+
+    from qbg.bench.compare import compare, find_rembg
+    from qbg.report.bench_console import BenchConsole
+
+    if wish.model is not None or wish.engine != "onnxruntime" or wish.only_mask:
+        raise UsageError(
+            "`bench compare` runs both programs with u2netp", hint="leave out --model and others"
+        )
+    rembg = find_rembg(python)
+    blank, _resolved, found = _begin(wish, (), "qbg bench compare rembg")
+    console = BenchConsole(quiet=wish.quiet)
+    began = time.monotonic()
+    photos = list(itertools.islice(itertools.cycle(found.paths), count))
+    rival = compare(
+        rembg,
+        photos,
+        rounds=repeats or COMPARED_ROUNDS,
+        workers=wish.workers,
+        on_turn=lambda name, seconds: console.says(f"{name}: {len(photos)} pictures in {seconds:.1f} s"),
+    )
+    record = replace(blank, rivals=(rival,), finished=True, seconds=time.monotonic() - began)
+    return report(record, wish.reports)
+
+
+def _begin(wish: Wish, cases: tuple[Case, ...], title: str) -> tuple[Record, Resolved, Pictures]:
+    """The record to begin with, the model, the pictures."""
+    from qbg.bench import header, pictures
+    from qbg.models import resolve
+
+    resolved, found = resolve(wish.model), pictures.find(wish.images)
+    precision = resolved.network.precision if wish.engine == "onnxruntime" else "none"
+    subject = header.subject(resolved, wish.engine, precision, found, only_mask=wish.only_mask)
+    blank = header.blank(
+        title,
+        ["qbg", *sys.argv[1:]],
+        cases,
+        subject,
+        price_per_hour=wish.price_per_hour,
+        watts=wish.watts,
+    )
+    return _resumed(wish.resume, blank) if wish.resume is not None else blank, resolved, found
 
 
 def report(record: Record, reports: Reports) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qbg.bench import plan
-from qbg.bench.sections.words import figure, interval, percent, seconds
-from qbg.bench.statistics import median, paired_ratio
+from qbg.bench.sections.words import INVALID, figure, held, interval, percent, seconds
+from qbg.bench.statistics import Interval, median, paired_ratio
+from qbg.bench.validity import Verdict
 from qbg.report.document import MEASURED, Row, Section, Strip, Table
 from qbg.report.record import Case, Kernel, Record
 
@@ -80,12 +81,12 @@ def gate(record: Record) -> Section | None:
     return Section(title="Quality gate", tables=tuple(tables), strips=strips)
 
 
-def ablations(record: Record) -> Section | None:
+def ablations(record: Record, verdict: Verdict) -> Section | None:
     """Each enabler's worth on this machine."""
     cases = [case for case in record.of_kind(plan.ABLATION) if record.of(case.name)]
     tables = []
     for engine, title in ((None, "With the network"), ("null", "Without a network: pipeline and pool alone")):
-        table = _ablation_table(record, [case for case in cases if case.engine == engine], title)
+        table = _ablation_table(record, verdict, [case for case in cases if case.engine == engine], title)
         if table is not None:
             tables.append(table)
     if not tables:
@@ -100,7 +101,7 @@ def ablations(record: Record) -> Section | None:
     )
 
 
-def _ablation_table(record: Record, cases: list[Case], title: str) -> Table | None:
+def _ablation_table(record: Record, verdict: Verdict, cases: list[Case], title: str) -> Table | None:
     whole = next((case for case in cases if not case.off), None)
     if whole is None:
         return None
@@ -113,7 +114,10 @@ def _ablation_table(record: Record, cases: list[Case], title: str) -> Table | No
             continue
         name, instead = ENABLERS[case.off[0]]
         ratio = paired_ratio(with_it[:pairs], without[:pairs])
-        cells = (name, instead, interval(median(with_it)), interval(median(without)), f"{interval(ratio)} x")
+        figures = [interval(median(with_it)), interval(median(without)), f"{interval(ratio)} x"]
+        if not verdict.holds(whole.name):
+            figures = [INVALID] * 3
+        cells = (name, instead, *held(verdict, case.name, figures))
         rows.append(Row(cells=cells, label=MEASURED))
     absent = sorted(set(ENABLERS) - {off for case in cases for off in case.off})
     notes = (f"Not applicable here: {', '.join(ENABLERS[name][0] for name in absent)}.",) if absent else ()
@@ -159,7 +163,8 @@ def kernels(record: Record) -> Section | None:
     )
 
 
-def _slowest(record: Record, found: Kernel):  # type: ignore[no-untyped-def]
+def _slowest(record: Record, found: Kernel) -> Interval | None:
+    """How much faster than the same kernel at the level that comes first; None for that one."""
     first = next(kernel for kernel in record.kernels if kernel.name == found.name)
     if first is found:
         return None

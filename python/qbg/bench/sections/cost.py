@@ -6,6 +6,7 @@ from qbg.bench import cost, platforms
 from qbg.bench.sections.throughput import rates, widest
 from qbg.bench.sections.words import NONE, figure, interval
 from qbg.bench.statistics import median
+from qbg.bench.validity import Verdict
 from qbg.report.document import MEASURED, PUBLISHED, Chart, Row, Section, Series, Table
 from qbg.report.record import Record
 
@@ -13,13 +14,18 @@ KWH_DOLLARS = None
 """No price of electricity is assumed."""
 
 
-def section(record: Record) -> Section | None:
+def section(record: Record, verdict: Verdict) -> Section | None:
     """None if no run of the network was measured."""
     shown = widest(record)
-    if shown is None:
-        return None
     here = this_machine(record)
-    assert here is not None
+    if shown is None or here is None:
+        return None
+    if not verdict.holds(shown.name):
+        return Section(
+            title="Platforms and cost",
+            text=("This machine's rate can't be defended, so there is no cost to it.",),
+            tables=published(),
+        )
     others = cost.against(cost.published_costs(), here)
     rows = [_row(here, strong=True), *(_row(other) for other in others)]
     notes = [

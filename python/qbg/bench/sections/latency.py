@@ -7,8 +7,9 @@ import numpy as np
 from qbg.bench import plan, platforms
 from qbg.bench.histogram import hdr_log
 from qbg.bench.sections.throughput import widest
-from qbg.bench.sections.words import figure, mean, percent, seconds
+from qbg.bench.sections.words import figure, held, mean, percent, seconds
 from qbg.bench.statistics import nearest_rank, percentiles
+from qbg.bench.validity import Verdict
 from qbg.report.document import MEASURED, PUBLISHED, Chart, Marker, Row, Section, Series, Table
 from qbg.report.record import Case, Record
 
@@ -18,7 +19,7 @@ STAGES = ("map", "decode", "preprocess", "infer", "mask", "composite", "encode",
 COLUMNS = ("", "images", "P50", "P90", "P95", "P99", "P99.9", "max")
 
 
-def section(record: Record) -> Section | None:
+def section(record: Record, verdict: Verdict) -> Section | None:
     """None if no picture was timed."""
     rows = []
     times: tuple[float, ...] = ()
@@ -27,13 +28,15 @@ def section(record: Record) -> Section | None:
             continue
         found = service_s(record, case)
         if found:
-            rows.append(_row(f"service, {_workers(case)}", found, strong=case is widest(record)))
-            times = found
+            rows.append(
+                _row(verdict, case, f"service, {_workers(case)}", found, strong=case is widest(record))
+            )
+            times = found if verdict.holds(case.name) else ()
     for case in record.of_kind(plan.OPEN_LOOP):
         response = tuple(value for outcome in record.of(case.name) for value in outcome.response_s)
         if response:
             name = f"response, {_workers(case)}, {figure(case.rate_per_s or 0.0)} arrivals/s"
-            rows.append(_row(name, response))
+            rows.append(_row(verdict, case, name, response))
     if not rows:
         return None
     return Section(
@@ -47,13 +50,13 @@ def section(record: Record) -> Section | None:
     )
 
 
-def stages(record: Record) -> Section | None:
+def stages(record: Record, verdict: Verdict) -> Section | None:
     """Where a picture's time goes, with the network and without."""
     columns: list[tuple[str, dict[str, float]]] = []
     shown = widest(record)
     nulls = [case for case in record.of_kind(plan.NULL) if record.of(case.name)]
     for name, case in (("with the network", shown), ("null engine", nulls[-1] if nulls else None)):
-        if case is not None:
+        if case is not None and verdict.holds(case.name):
             columns.append((name, stage_s(record, case)))
     if not columns:
         return None
@@ -75,7 +78,7 @@ def stages(record: Record) -> Section | None:
         title="Stages",
         tables=(
             Table(
-                title=f"Mean milliseconds of a picture, {_workers(shown) if shown else 'null engine only'}",
+                title="Mean milliseconds of a picture" + (f", {_workers(shown)}" if shown else ""),
                 columns=("stage", *(f"{name} [ms]" for name, _found in columns), "share"),
                 numeric=(False, *(True for _column in columns), True),
                 rows=tuple(rows),
@@ -125,9 +128,9 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
     return Table(title=title, columns=COLUMNS, numeric=(False, *(True for _column in COLUMNS[1:])), rows=rows)
 
 
-def _row(name: str, times: tuple[float, ...], *, strong: bool = False) -> Row:
+def _row(verdict: Verdict, case: Case, name: str, times: tuple[float, ...], *, strong: bool = False) -> Row:
     found = percentiles(times)
-    cells = tuple(item.missing or seconds(item.value or 0.0) for item in found)
+    cells = held(verdict, case.name, [item.missing or seconds(item.value or 0.0) for item in found])
     return Row(cells=(name, f"{len(times):,}", *cells), label=MEASURED, strong=strong)
 
 

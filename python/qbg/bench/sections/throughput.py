@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qbg.bench import plan, platforms, scaling
-from qbg.bench.sections.words import NONE, figure, interval, mean, percent
+from qbg.bench.sections.words import NONE, figure, held, interval, mean, percent
 from qbg.bench.statistics import Interval, Refusal, median, paired_ratio
+from qbg.bench.validity import Verdict
 from qbg.report.document import (
     MEASURED,
     PROJECTED,
@@ -23,21 +24,22 @@ FAR = 4.0
 """Times the largest measured count; beyond it a projection says little."""
 
 
-def section(record: Record) -> Section | None:
+def section(record: Record, verdict: Verdict) -> Section | None:
     """None if no run of the network was measured."""
     cases = [
         case for case in record.cases if case.kind in (plan.SCALING, plan.MASSIVE) and record.of(case.name)
     ]
     if not cases:
         return None
-    tables = [_measured(record, cases)]
-    null = _null(record)
+    tables = [_measured(record, verdict, cases)]
+    null = _null(record, verdict)
     if null is not None:
         tables.append(null)
-    simulated = _simulated(record)
+    simulated = _simulated(record, verdict)
     if simulated is not None:
         tables.append(simulated)
-    projected = _projected(record, cases)
+    sound = [case for case in cases if verdict.holds(case.name)]
+    projected = _projected(record, sound)
     if projected is not None:
         tables.append(projected)
     tables.append(published())
@@ -48,7 +50,7 @@ def section(record: Record) -> Section | None:
             "a figure is the median of its repeats with its interval.",
         ),
         tables=tuple(tables),
-        charts=_charts(record, cases),
+        charts=_charts(record, sound),
     )
 
 
@@ -92,7 +94,7 @@ COLUMNS = (
 )
 
 
-def _measured(record: Record, cases: list[Case]) -> Table:
+def _measured(record: Record, verdict: Verdict, cases: list[Case]) -> Table:
     rows = []
     for case in cases:
         outcomes = record.of(case.name)
@@ -102,10 +104,16 @@ def _measured(record: Record, cases: list[Case]) -> Table:
             Row(
                 cells=(
                     str(case.workers),
-                    interval(rate),
-                    figure(rate.value / case.workers),
-                    percent(found.value) if found is not None else NONE,
-                    figure(found.value * case.workers) if found is not None else NONE,
+                    *held(
+                        verdict,
+                        case.name,
+                        (
+                            interval(rate),
+                            figure(rate.value / case.workers),
+                            percent(found.value) if found is not None else NONE,
+                            figure(found.value * case.workers) if found is not None else NONE,
+                        ),
+                    ),
                     percent(mean([outcome.idle_share for outcome in outcomes])),
                     _steals(outcomes),
                     _switches(outcomes),
@@ -114,13 +122,13 @@ def _measured(record: Record, cases: list[Case]) -> Table:
                 strong=case is cases[-1],
             )
         )
-    words = median(rates(record, cases[-1])).words
+    first = median(rates(record, cases[-1]))
     return Table(
         title="Measured on this machine",
         columns=COLUMNS,
         numeric=(True,) * len(COLUMNS),
         rows=tuple(rows),
-        notes=(f"In brackets: {words}.",),
+        notes=(f"{'In brackets: ' if first.known else ''}{first.words}.".capitalize(),),
     )
 
 
@@ -140,7 +148,7 @@ def _switches(outcomes: tuple[Outcome, ...]) -> str:
     return f"{figure(own, 2)} / {figure(forced, 2)}"
 
 
-def _null(record: Record) -> Table | None:
+def _null(record: Record, verdict: Verdict) -> Table | None:
     """What everything but the network costs."""
     rows = []
     for case in record.of_kind(plan.NULL):
@@ -149,8 +157,8 @@ def _null(record: Record) -> Table | None:
             continue
         rate = median(rates(record, case))
         each = case.workers / rate.value
-        row = (str(case.workers), interval(rate), f"{figure(each * 1e3)} ms")
-        rows.append(Row(cells=row, label=MEASURED))
+        figures = held(verdict, case.name, (interval(rate), f"{figure(each * 1e3)} ms"))
+        rows.append(Row(cells=(str(case.workers), *figures), label=MEASURED))
     if not rows:
         return None
     return Table(
@@ -161,7 +169,7 @@ def _null(record: Record) -> Table | None:
     )
 
 
-def _simulated(record: Record) -> Table | None:
+def _simulated(record: Record, verdict: Verdict) -> Table | None:
     """Scheduler, ring and interpreter at a width that this machine doesn't have."""
     rows = []
     for case in record.of_kind(plan.SIMULATED):
@@ -172,9 +180,9 @@ def _simulated(record: Record) -> Table | None:
             cells = (
                 str(case.workers),
                 f"{case.service_s * 1e3:,.0f} ms",
-                figure(outcome.images_per_s, 4),
+                *held(verdict, case.name, (figure(outcome.images_per_s, 4),)),
                 figure(ideal, 4),
-                percent(share, 2),
+                *held(verdict, case.name, (percent(share, 2),)),
                 percent(outcome.cpu_s / max(outcome.wall_s, 1e-9) / record.machine.cpus_allowed),
             )
             rows.append(Row(cells=cells, label=SIMULATED))

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from qbg.bench.statistics import Interval
+from qbg.bench.validity import Verdict
 from qbg.report.document import Row, Table
 
 NONE = "n/a"
+INVALID = "INVALID"
 
 
 def figure(value: float, digits: int = 3) -> str:
@@ -58,6 +60,11 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> Table:
         numeric=(False, False),
         rows=tuple(Row(cells=pair) for pair in rows),
     )
+
+
+def held(verdict: Verdict, case: str, figures: Sequence[str]) -> tuple[str, ...]:
+    """The figures of a case, or the word that stands in their place when they can't be defended."""
+    return tuple(figures) if verdict.holds(case) else (INVALID,) * len(figures)
 
 
 def mean(values: Sequence[float]) -> float:
