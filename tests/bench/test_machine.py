@@ -404,7 +404,7 @@ def test_watch_counts_what_happened_in_between(tree: Tree) -> None:
     tree.put("proc/stat", f"cpu  {1000 * hertz} 0 0 0 0 0 0 {2 * hertz} 0 0\n")
     clock.now += 2
     seen = watch.stop()
-    assert seen.seconds == 4
+    assert (seen.began_s, seen.seconds) == (100, 4)
     assert seen.quiet.load_1min == 1.25
     assert seen.quiet.steal_cpu == pytest.approx(0.5)
     assert seen.quiet.others_cpu == pytest.approx((1000 - seen.cpu_s) / 4, abs=0.01)
