@@ -54,6 +54,8 @@ class Tree:
     """A folder that stands for `/`."""
 
     def __init__(self, root: Path) -> None:
+        if os.name == "nt":
+            pytest.skip("SKIPPED: Windows has no names with a colon, as Linux's energy counters have")
         self.root = root
 
     def put(self, name: str, content: str | bytes) -> Tree:
