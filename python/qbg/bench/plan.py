@@ -198,7 +198,7 @@ def simulations(seconds: float) -> list[Case]:
             name=f"{SIMULATED}-{SIMULATED_WORKERS}-{service:g}s",
             kind=SIMULATED,
             workers=SIMULATED_WORKERS,
-            seconds=max(seconds, 6 * service),
+            seconds=max(seconds, 12 * service),
             service_s=service,
             engine="simulated",
         )

@@ -124,7 +124,7 @@ def _measured(record: Record, verdict: Verdict, cases: list[Case]) -> Table:
         )
     first = median(rates(record, cases[-1]))
     return Table(
-        title="Measured on this machine",
+        title="Throughput, measured on this machine",
         columns=COLUMNS,
         numeric=(True,) * len(COLUMNS),
         rows=tuple(rows),
