@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,6 +188,58 @@ def test_little_s_law_within_five_percent(factor: float) -> None:
     broken = abs(factor - 1) > 0.05 + 1e-9
     if abs(abs(factor - 1) - 0.05) > 1e-6:
         assert any(finding.check == "little" for finding in found.reasons) == broken
+
+
+def pool(seed: int, scatter: float, services: float) -> dict[str, Any]:
+    """What two workers with lognormal service times (mean 1 s) leave in a window of an honest run."""
+    random = np.random.default_rng(seed)
+    sigma = math.sqrt(math.log(1 + scatter**2))
+    jobs = []
+    for _ in range(2):
+        clock = 0.0
+        while clock < services + 6:
+            took = math.exp(random.normal(-(sigma**2) / 2, sigma))
+            jobs.append((clock, clock + took))
+            clock += took
+    start, stop = 3.0, 3.0 + services
+    overlaps = [max(0.0, min(end, stop) - max(begin, start)) for begin, end in jobs]
+    ended = tuple(end - begin for begin, end in jobs if start < end <= stop)
+    return {
+        "images": len(ended),
+        "service_s": ended,
+        "window_s": services,
+        "wall_s": services + 6,
+        "concurrency": sum(overlaps) / services,
+        "images_per_s": sum(over / (end - begin) for over, (begin, end) in zip(overlaps, jobs, strict=True))
+        / services,
+        "idle_share": 0.0,
+    }
+
+
+def test_honest_pools_are_hardly_ever_called_invalid() -> None:
+    for scatter, most in ((0.1, 0.0), (0.3, 0.01), (0.6, 0.03)):
+        verdicts = [judge(with_case(CLOSED, **pool(seed, scatter, 15.0))) for seed in range(100)]
+        wrong = [finding for verdict in verdicts for finding in verdict.reasons if finding.check == "little"]
+        assert sum(finding.severity == FATAL for finding in wrong) <= most * 100
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.5, 2.0, 1e3])
+def test_wrong_units_and_double_counting_are_always_found(factor: float) -> None:
+    for seed in range(20):
+        seen = pool(seed, 0.6, 15.0)
+        seen["images_per_s"] *= factor
+        assert "little" in {
+            finding.check for finding in judge(with_case(CLOSED, **seen)).reasons if finding.severity == FATAL
+        }
+
+
+def test_scatter_may_explain_a_little() -> None:
+    times = (0.02, 0.26) * 10 + (0.1,) * 10
+    seen = {"images": 30, "service_s": times, "images_per_s": 15.0, "window_s": 2.6, "wall_s": 3.0}
+    finding = only(with_case(CLOSED, **seen, concurrency=1.7, idle_share=0.15))
+    assert (finding.check, finding.severity) == ("little", DOUBT)
+    finding = only(with_case(CLOSED, **seen, concurrency=1.4, idle_share=0.3))
+    assert (finding.check, finding.severity) == ("little", FATAL)
 
 
 def test_more_pictures_in_work_than_workers() -> None:
