@@ -116,7 +116,8 @@ def run(spec: Spec, scratch: Path) -> dict[str, Any]:
             seen, before_bytes=before_bytes, loaded_bytes=None, slots_bytes=subject.slots_bytes
         )
         window = measure(batch.samples(), workers=spec.case.workers, stop_s=stop_s)
-        return _outcome(spec.case, spec.repeat, summary, window, seen, memory)
+        early_s = began - seen.began_s
+        return _outcome(spec.case, spec.repeat, summary, window, seen, memory, early_s)
 
 
 def _load_libraries() -> None:
@@ -236,9 +237,15 @@ def _tell(done: int, total: int | None, seconds: float) -> None:
 
 
 def _outcome(
-    case: Case, repeat: int, summary: Summary, window: Window | None, seen: Seen, memory: Memory
+    case: Case,
+    repeat: int,
+    summary: Summary,
+    window: Window | None,
+    seen: Seen,
+    memory: Memory,
+    early_s: float,
 ) -> dict[str, Any]:
-    """The outcome as plain values, without `began_s`."""
+    """The outcome as plain values, without `began_s`. The watch began `early_s` before the batch."""
     if window is None:
         first = summary.failed[0] if summary.failed else None
         if first is not None and not summary.done:
@@ -271,7 +278,7 @@ def _outcome(
         "switches_voluntary": seen.switches_voluntary,
         "switches_involuntary": seen.switches_involuntary,
         "unpinned": summary.unpinned,
-        "energy_j": seen.energy_between(window.start_s, window.end_s),
+        "energy_j": seen.energy_between(window.start_s + early_s, window.end_s + early_s),
         "memory": asdict(memory),
         "quiet": asdict(seen.quiet),
         "note": None,
