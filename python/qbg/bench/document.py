@@ -90,8 +90,16 @@ def header(record: Record) -> Section:
     throttled = sum(item.throttled_s or 0.0 for item in quiet)
     warm = [outcome for outcome in record.outcomes if cases.get(outcome.case) in kinds]
     most = max(warm, key=lambda outcome: outcome.warm_up_s, default=None)
+    versions = ", ".join(f"{name} {value}" for name, value in software.versions.items())
     return Section(
         title="What was measured",
+        text=(
+            f"{machine.cpu}{', virtual' if machine.virtual else ''}, {machine.simd}, {machine.cpus_allowed} of "
+            f"{machine.cpus_online} CPUs{quota}, {size(machine.memory_bytes or None)}, {machine.system}; "
+            f"{subject.model} at {subject.input_height_px}x{subject.input_width_px}, {subject.engine}, "
+            f"{subject.precision}; {subject.distinct:,} different pictures of {subject.images}, "
+            f"{subject.output}; {versions}, revision {software.git or 'not known'}.",
+        ),
         tables=(
             facts(
                 "Machine",
@@ -140,7 +148,7 @@ def header(record: Record) -> Section:
                     ("command", record.command),
                     ("date", record.created),
                     ("took", f"{record.seconds:.0f} s{'' if record.finished else ', not finished'}"),
-                    ("versions", ", ".join(f"{name} {value}" for name, value in software.versions.items())),
+                    ("versions", versions),
                     ("build", software.build_profile),
                     ("revision", software.git or "not from a checkout"),
                 ],

@@ -100,8 +100,12 @@ def _begin(wish: Wish, cases: tuple[Case, ...], title: str) -> tuple[Record, Res
     return _resumed(wish.resume, blank) if wish.resume is not None else blank, resolved, found
 
 
-def report(record: Record, reports: Reports) -> int:
-    """Writes the reports that were asked for and prints the tables; 1 for a run that isn't valid."""
+def report(record: Record, reports: Reports, *, full: bool = False) -> int:
+    """Writes the reports that were asked for and prints the tables; 1 for a run that isn't valid.
+
+    Args:
+        full: print all tables, those too that only reports hold otherwise.
+    """
     from qbg.bench import document
     from qbg.report import record as records
 
@@ -112,7 +116,7 @@ def report(record: Record, reports: Reports) -> int:
         from qbg.bench.sections.latency import hdr_histogram
 
         _write(reports.histogram, hdr_histogram(record))
-    _render(whole, reports)
+    _render(whole, reports, full=full)
     return DONE if whole.valid else SOME_FAILED
 
 
@@ -122,7 +126,7 @@ def show_difference(before: Record, after: Record, reports: Reports) -> int:
 
     if reports.json is not None or reports.histogram is not None:
         raise UsageError("`bench diff` gives tables only", hint="use --markdown or --html")
-    _render(difference.document(before, after), reports)
+    _render(difference.document(before, after), reports, full=True)
     return DONE
 
 
@@ -138,7 +142,7 @@ def read(path: str) -> Record:
         raise UsageError(str(error), hint="name a file that `qbg bench --json` wrote") from error
 
 
-def _render(whole: Document, reports: Reports) -> None:
+def _render(whole: Document, reports: Reports, *, full: bool) -> None:
     from qbg.report import html, markdown, terminal
 
     if reports.html is not None:
@@ -146,7 +150,7 @@ def _render(whole: Document, reports: Reports) -> None:
     if reports.markdown is not None:
         _write(reports.markdown, markdown.render(whole))
     if all(name != "-" for _option, name in reports.named()):
-        terminal.show(whole)
+        terminal.show(whole, brief=not full)
 
 
 def _resumed(path: str, blank: Record) -> Record:

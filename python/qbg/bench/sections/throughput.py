@@ -250,6 +250,7 @@ def published() -> Table:
             "Per core, that is per vCPU with all 384 busy, which share 192 cores; not to be set against one "
             "busy core of an idle machine.",
         ),
+        brief=False,
     )
 
 
