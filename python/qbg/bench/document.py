@@ -85,7 +85,8 @@ def header(record: Record) -> Section:
     return Section(
         title="What was measured",
         text=(
-            f"{machine.cpu}{virtual}, {machine.simd}, {_cpus(machine)}, {size(machine.memory_bytes or None)}, "
+            f"{machine.cpu}{virtual}, {machine.simd}, {_cpus(machine)}, "
+            f"{size(machine.memory_bytes or None)}, "
             f"{machine.system}; {subject.model} at {subject.input_height_px}x{subject.input_width_px}, "
             f"{subject.engine}, {subject.precision}; {subject.distinct:,} different pictures of "
             f"{subject.images}, {subject.output}; {versions}, revision {software.git or 'not known'}.",
