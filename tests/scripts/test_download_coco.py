@@ -204,7 +204,7 @@ def test_what_a_failed_call_got_is_gone_on_with(mirror: Mirror, tool: str, tmp_p
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_in_the_middle(how: signal.Signals, mirror: Mirror, tool: str, tmp_path: Path) -> None:
-    """A signal to the whole group, as Ctrl-C gives one; and a kill, after which not even the lock is taken away."""
+    """A signal to the whole group, as Ctrl-C gives one; or a kill, after which even the lock stays."""
     mirror.cuts, mirror.hold = [150_000], True
     command = [str(SCRIPT), "--tool", tool, "--need-mb", "1", "--url", mirror.url, str(tmp_path)]
     part = tmp_path / ".val2017.zip.part"
