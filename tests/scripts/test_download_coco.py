@@ -52,6 +52,7 @@ class Mirror(ThreadingHTTPServer):
         cuts: bytes after which the next answers break off; the ones after those are whole.
         ranges: whether parts are served.
         refuse: status of the next answers, until it is empty.
+        shift: bytes by which parts begin too late, until they are asked for from the start.
         hold: whether an answer that is cut waits in the middle, until this is False, instead of breaking off.
         asked: path and Range header of each request.
     """
@@ -61,6 +62,7 @@ class Mirror(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.data, self.cuts, self.ranges, self.refuse, self.hold = GOOD, [], True, [], False
+        self.shift = 0
         self.asked: list[tuple[str, str | None]] = []
 
     @property
@@ -94,7 +96,7 @@ class Answer(BaseHTTPRequestHandler):
     def send_data(self, mirror: Mirror, wanted: str | None) -> None:
         begin, size = 0, len(mirror.data)
         if wanted and mirror.ranges:
-            begin = int(wanted.removeprefix("bytes=").partition("-")[0])
+            begin = int(wanted.removeprefix("bytes=").partition("-")[0]) + mirror.shift
             if begin >= size:
                 self.answer(416, {"Content-Range": f"bytes */{size}"})
                 return
@@ -236,6 +238,14 @@ def test_a_server_without_ranges(mirror: Mirror, tool: str, tmp_path: Path) -> N
     mirror.ranges, mirror.cuts = False, [100_000]
     done = download(tmp_path, "--tool", tool, "--sha256", sha256(GOOD), url=mirror.url)
     assert done.returncode == 0, done.stderr
+    assert_whole(tmp_path)
+
+
+def test_a_part_from_another_place_is_not_put_there(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.cuts, mirror.shift = [100_000], 5
+    done = download(tmp_path, "--tool", "python3", "--sha256", sha256(GOOD), url=mirror.url)
+    assert done.returncode == 0, done.stderr
+    assert "beginning anew" in done.stderr
     assert_whole(tmp_path)
 
 
