@@ -191,7 +191,7 @@ run_sh() { # what runs over there; the exit code is the last thing that it write
     printf '#!/usr/bin/env bash\n{\n'
     printf '    sudo apt-get -q update &&\n    sudo apt-get -q install -y %s &&\n' "${packages[*]}"
     if [ "$FROM" = checkout ]; then
-        printf '    rustup toolchain install stable --profile minimal &&\n    tar -xzf qbg.tar.gz &&\n'
+        printf '    rustup set profile minimal && rustup default stable &&\n    tar -xzf qbg.tar.gz &&\n'
     fi
     printf '   ' && printf ' %q' "${inner[@]}"
     printf '\n} >log.txt 2>&1\n%s\n' "echo \$? >code.part && mv code.part code"

@@ -105,6 +105,25 @@ def test_sizes_are_like_cocos(few: Path, tmp_path: Path) -> None:
     assert len(sizes) > 4
 
 
+def test_crops_flips_and_colors_vary(tmp_path: Path) -> None:
+    """Of a photo whose left is red, whose right is blue, and whose top is darker."""
+    ramp = np.linspace(60, 200, 600).astype(np.uint8)
+    pixels = np.zeros((600, 800, 3), np.uint8)
+    pixels[:, :400, 0], pixels[:, 400:, 2] = ramp[:, None], ramp[:, None]
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos" / "a.png")
+    rows = made(tmp_path / "out", "--count", 40, "--processes", 1, photos=tmp_path / "photos")
+    red_left, tops = [], set()
+    for row in rows:
+        with Image.open(tmp_path / "out" / row["name"]) as image:
+            array = np.asarray(image).astype(int)
+        red_left.append(array[:, 0, 0].mean() > array[:, 0, 2].mean())
+        tops.add(int(array[:8].max(axis=2).mean()))
+        assert (array[0].max(axis=1) <= array[-1].max(axis=1) + 3).all()  # never upside down
+    assert 8 < sum(red_left) < 32
+    assert len(tops) > 15
+
+
 def test_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
     one = made(tmp_path / "one", "--count", 12, "--bad", 0.2, "--processes", 1)
     three = made(tmp_path / "three", "--count", 12, "--bad", 0.2, "--processes", 3)
