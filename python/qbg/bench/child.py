@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ from qbg.report.record import Case, Memory
 if TYPE_CHECKING:
     from qbg.batch import Batch
     from qbg.bench.watch import Seen, Watch
+    from qbg.engine import Engine
+    from qbg.network import Network
     from qbg.summary import Progress, Summary
 
 TELL_S = 0.25
@@ -142,7 +146,7 @@ class _Subject:
         self._spec = spec
         self._remover = Remover(
             spec.model,
-            engine=f"simulated:{case.service_s}" if simulated else case.engine or spec.engine,
+            engine=_engine(spec),
             workers=case.workers,
             pin="off" if "pin" in off else "auto",
             simd="scalar" if "simd" in off else "auto",
@@ -184,6 +188,21 @@ class _Subject:
         # The separator says that a folder is meant: it isn't there yet.
         output = os.path.join(spec.output, "") if pixels else None
         return self._remover.start(inputs, output, FolderOptions(overwrite=True), trial=trial)
+
+
+def _engine(spec: Spec) -> str | Callable[[Network], Engine]:
+    """The case's engine: by name, or made so that a part of it is switched off."""
+    case, off = spec.case, set(spec.case.off)
+    if case.kind == "simulated":
+        from qbg.engine.simulated import SimulatedEngine
+
+        return partial(SimulatedEngine, seconds=case.service_s, times=spec.service_s)
+    name = case.engine or spec.engine
+    if name == "onnxruntime" and off & {"shared_weights", "numa"}:
+        from qbg.engine.onnx import OnnxEngine
+
+        return partial(OnnxEngine, sessions="worker" if "shared_weights" in off else "one")
+    return name
 
 
 def arrivals_ns(case: Case) -> tuple[int, ...] | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
+from qbg.cli import STOPS, leave
 from qbg.cli.bench_options import Reports, Wish
 from qbg.cli.exits import DONE, SOME_FAILED, UsageError, tell
 from qbg.errors import OutputError
@@ -42,7 +47,8 @@ def measure(wish: Wish, planned: Plan, title: str) -> int:
     for note in resolved.notes:
         console.says(note)
     try:
-        record = Bench(setting, planned, start, console).run()
+        with _interruptible():
+            record = Bench(setting, planned, start, console).run()
     except KeyboardInterrupt:
         console.close()
         if save is not None and save.exists():
@@ -70,15 +76,34 @@ def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | Non
     console = BenchConsole(quiet=wish.quiet)
     began = time.monotonic()
     photos = list(itertools.islice(itertools.cycle(found.paths), count))
-    rival = compare(
-        rembg,
-        photos,
-        rounds=repeats or COMPARED_ROUNDS,
-        workers=wish.workers,
-        on_turn=lambda name, seconds: console.says(f"{name}: {len(photos)} pictures in {seconds:.1f} s"),
-    )
+    with _interruptible():
+        rival = compare(
+            rembg,
+            photos,
+            rounds=repeats or COMPARED_ROUNDS,
+            workers=wish.workers,
+            on_turn=lambda name, seconds: console.says(f"{name}: {len(photos)} pictures in {seconds:.1f} s"),
+        )
     record = replace(blank, rivals=(rival,), finished=True, seconds=time.monotonic() - began)
     return report(record, wish.reports)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt, so that processes are ended and folders removed; the second
+    one leaves at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in STOPS:
+            signal.signal(each, lambda *_ignored: leave())
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _begin(wish: Wish, cases: tuple[Case, ...], title: str) -> tuple[Record, Resolved, Pictures]:

@@ -81,6 +81,7 @@ mod gate;
 mod ring;
 mod steal;
 mod sync;
+mod team;
 mod worker;
 
 #[cfg(test)]
@@ -101,6 +102,7 @@ use gate::Gate;
 use ring::Ring;
 use steal::Queues;
 use sync::{Deque, Mutex};
+pub use team::together;
 pub use worker::message as panic_message;
 use worker::{Board, Shared, Tally};
 
