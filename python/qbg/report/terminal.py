@@ -50,7 +50,7 @@ STYLES = {
 }
 _SERIES = ("bright_blue", "dark_orange", "green", "magenta", "yellow", "white", "cyan", "red")
 _GUIDE = "bright_black"
-_GAP = 2
+_GAP, _PROSE_CELLS = 2, 100
 _LABEL_CELLS = max(map(len, LABELS))
 _NUMBER_CELLS, _WORDS_CELLS = 18, 26
 """A numeric cell that is longer holds words; a column of words gets so much before it is folded."""
@@ -147,8 +147,12 @@ class _Printer:
             return shown.encode(self._encoding, "replace").decode(self._encoding)
         return shown
 
-    def _print(self, *what: RenderableType) -> None:
-        self._console.print(*what)
+    def _print(self, what: RenderableType = "") -> None:
+        from rich.text import Text
+
+        # Running text in lines of two hundred letters is hard to read; tables may use the room.
+        prose = isinstance(what, Text) and not what.no_wrap
+        self._console.print(what, width=min(self._width, _PROSE_CELLS) if prose else None)
 
     def _list(self, lines: tuple[str, ...], style: str = "") -> None:
         for line in lines:
@@ -258,9 +262,11 @@ class _Printer:
         from rich import box
         from rich.table import Table as Grid
 
-        # The box has a blank between columns, which the padding makes two.
+        # A rule below the head and nothing else. The blank between columns becomes two by the padding.
+        dash = "-" if self._ascii_only else "─"
+        rule = box.Box(f"    \n    \n {dash}{dash} \n" + "    \n" * 5, ascii=self._ascii_only)
         grid = Grid(
-            box=box.SIMPLE_HEAD,
+            box=rule,
             show_edge=False,
             pad_edge=False,
             padding=(0, _GAP - 1, 0, 0),
