@@ -362,8 +362,8 @@ REMARKS: dict[tuple[str, str, str], str] = {
     ("scaling", "256", "efficiency [%]"): "the other rows leave one core no rate that gives it",
     ("billion", "A10G", "days"): "no rate that rounds to 33.81 gives it; 33.67 images/s would",
 }
-"""What a reader may want to know beyond the numbers; a test checks each of these statements. Every contradiction
-has one."""
+"""What a reader may want to know beyond the numbers; a test checks each of these statements. Every
+contradiction has one."""
 UNPRINTED = "digits that weren't printed, or cut off, can explain it"
 
 
