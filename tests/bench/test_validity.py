@@ -226,19 +226,19 @@ def test_honest_pools_are_hardly_ever_called_invalid() -> None:
 @pytest.mark.parametrize("factor", [1e-3, 0.5, 2.0, 1e3])
 def test_wrong_units_and_double_counting_are_always_found(factor: float) -> None:
     for seed in range(20):
-        seen = pool(seed, 0.6, 15.0)
-        seen["images_per_s"] *= factor
+        run = pool(seed, 0.6, 15.0)
+        run["images_per_s"] *= factor
         assert "little" in {
-            finding.check for finding in judge(with_case(CLOSED, **seen)).reasons if finding.severity == FATAL
+            finding.check for finding in judge(with_case(CLOSED, **run)).reasons if finding.severity == FATAL
         }
 
 
 def test_scatter_may_explain_a_little() -> None:
     times = (0.02, 0.26) * 10 + (0.1,) * 10
-    seen = {"images": 30, "service_s": times, "images_per_s": 15.0, "window_s": 2.6, "wall_s": 3.0}
-    finding = only(with_case(CLOSED, **seen, concurrency=1.7, idle_share=0.15))
+    run = {"images": 30, "service_s": times, "images_per_s": 15.0, "window_s": 2.6, "wall_s": 3.0}
+    finding = only(with_case(CLOSED, **run, concurrency=1.7, idle_share=0.15))
     assert (finding.check, finding.severity) == ("little", DOUBT)
-    finding = only(with_case(CLOSED, **seen, concurrency=1.4, idle_share=0.3))
+    finding = only(with_case(CLOSED, **run, concurrency=1.4, idle_share=0.3))
     assert (finding.check, finding.severity) == ("little", FATAL)
 
 
@@ -365,3 +365,120 @@ def test_an_open_loop_at_the_limit_is_overloaded_at_once() -> None:
     finding = only(with_case(case))
     assert (finding.check, finding.severity) == ("overload", DOUBT)
     assert "lower --rate" in finding.advice
+
+
+def seen(found: Record) -> list[tuple[str, str]]:
+    """(check, severity) of each finding."""
+    return [(finding.check, finding.severity) for finding in judge(found).reasons]
+
+
+@pytest.mark.parametrize(
+    ("check", "field", "quietly", "doubtful", "still_doubtful", "fatally"),
+    [
+        ("others", "others_cpu", 0.079, 0.081, 0.399, 0.401),  # of four CPUs: 2 % and 10 %
+        ("steal", "steal_cpu", 0.039, 0.041, 0.199, 0.201),  # 1 % and 5 %
+        ("throttled", "throttled_s", 0.104, 0.106, 0.524, 0.526),  # of 10.5 s: 1 % and 5 %
+    ],
+)
+def test_where_quiet_ends(
+    check: str, field: str, quietly: float, doubtful: float, still_doubtful: float, fatally: float
+) -> None:
+    def at(value: float) -> list[tuple[str, str]]:
+        return seen(with_outcome(quiet=quiet(**{field: value})))
+
+    assert at(quietly) == []
+    assert at(doubtful) == at(still_doubtful) == [(check, DOUBT)]
+    assert at(fatally) == [(check, FATAL)]
+
+
+@pytest.mark.parametrize(("cpus", "limit"), [(4, 0.9), (384, 38.9)])
+def test_where_load_begins(cpus: int, limit: float) -> None:
+    def at(load: float) -> list[tuple[str, str]]:
+        plain = with_outcome(began_s=-1.0, quiet=quiet(load_1min=load))
+        return seen(dataclasses.replace(plain, machine=machine(cpus_online=cpus, cpus_allowed=cpus)))
+
+    assert at(limit - 0.01) == []
+    assert at(limit + 0.01) == [("load", DOUBT)]
+
+
+def test_where_frequency_counts_as_varying() -> None:
+    assert seen(with_outcome(quiet=quiet(frequency_low_hz=2.41e9, frequency_high_hz=3e9))) == []
+    varying = with_outcome(quiet=quiet(frequency_low_hz=2.39e9, frequency_high_hz=3e9))
+    assert "(now: performance)" in only(varying).advice
+    unknown = only(dataclasses.replace(varying, machine=machine(governor=None)))
+    assert "(now: unknown)" in unknown.advice
+
+
+def test_where_enough_begins() -> None:
+    assert seen(with_outcome(images=20, service_s=(0.1,) * 20)) == []
+    assert seen(with_outcome(images=19, service_s=(0.1,) * 19)) == [("samples", FATAL)]
+    assert seen(with_outcome(warm_up_images=2)) == []
+    assert seen(with_outcome(window_s=2.0, wall_s=2.5)) == []
+    assert seen(with_outcome(window_s=1.99, wall_s=2.5)) == [("time", FATAL)]
+    assert ("samples", FATAL) in seen(with_outcome(service_s=()))
+
+
+def test_where_repeats_begin_to_scatter() -> None:
+    def at(rate: float) -> list[tuple[str, str]]:
+        return seen(with_outcome(images_per_s=rate, concurrency=rate / 10, idle_share=1 - rate / 20))
+
+    assert at(18.1) == []
+    assert at(17.9) == [("spread", DOUBT)]
+
+
+def test_idle_is_checked_in_both_directions() -> None:
+    half = {"images_per_s": 10.0, "concurrency": 1.0, "images": 100, "service_s": (0.1,) * 100}
+    assert seen(with_case(CLOSED, **half, idle_share=0.5)) == []
+    assert seen(with_case(CLOSED, **half, idle_share=0.0)) == [("idle", FATAL)]
+    assert seen(with_case(CLOSED, idle_share=0.5)) == [("idle", FATAL)]
+
+
+def test_where_a_rate_counts_as_missed() -> None:
+    """Of 10,000 arrivals 5 % count, of 140 three times their own scatter of 8 %."""
+    case = dataclasses.replace(OPEN, rate_per_s=10.0)
+    many = {"images": 10_000, "window_s": 1000.0, "wall_s": 1000.5}
+
+    def at(rate: float, **changes: Any) -> list[tuple[str, str]]:
+        return seen(
+            with_case(case, images_per_s=rate, concurrency=rate / 10, idle_share=1 - rate / 20, **changes)
+        )
+
+    assert at(10.49, **many) == at(9.51, **many) == []
+    assert at(10.51, **many) == at(9.49, **many) == [("rate", DOUBT)]
+    assert at(7.6, images=140) == []
+    assert at(7.4, images=140) == [("rate", DOUBT)]
+    more = with_case(case, images_per_s=12.0, concurrency=1.2, idle_share=0.4, **many)
+    assert only(more).advice == "measure longer"
+
+
+@pytest.mark.parametrize(
+    ("early", "middle", "late", "overloaded"),
+    [
+        (0.30, 0.38, 0.44, False),  # grows by less than half
+        (0.30, 0.38, 0.46, True),
+        (0.11, 0.15, 0.20, False),  # by less than a service time
+        (0.11, 0.16, 0.22, True),
+        (0.12, 5.00, 0.12, False),  # a burst in the middle that was worked off
+        (5.00, 0.30, 0.12, False),
+    ],
+)
+def test_where_a_growing_response_is_overload(
+    early: float, middle: float, late: float, overloaded: bool
+) -> None:
+    times = (early,) * 46 + (middle,) * 48 + (late,) * 46
+    found = seen(with_outcome(OPEN, response_s=times))
+    assert found == ([("overload", DOUBT)] if overloaded else [])
+
+
+@pytest.mark.parametrize(("rate", "overloaded"), [(18.9, False), (19.1, True)])
+def test_where_busy_workers_are_overload(rate: float, overloaded: bool) -> None:
+    found = seen(with_case(dataclasses.replace(OPEN, rate_per_s=rate)))
+    assert found == ([("overload", DOUBT)] if overloaded else [])
+
+
+def test_scatter_excuses_less_in_a_longer_window() -> None:
+    """The same deviation of 11 % that 30 pictures excuse isn't excused by 300."""
+    times = ((0.02, 0.26) * 10 + (0.1,) * 10) * 10
+    assert seen(
+        with_case(CLOSED, images=300, service_s=times, images_per_s=15.0, concurrency=1.7, idle_share=0.15)
+    ) == [("little", FATAL)]
