@@ -34,8 +34,9 @@ TELL_S = 0.25
 MOST_PICTURES = 100_000_000
 """More pictures than any run by time gets through."""
 
-LEAST_PER_WORKER = 8
-"""Pictures that each worker should end in a window given by time; it is stretched for them."""
+LEAST_PER_WORKER, LEAST = 8, 24
+"""Pictures that each worker, and all together, should end in a window given by time: it is stretched for
+them. A window of fewer says too little to be valid."""
 
 STRETCH = 4.0
 """But at most to so many times its length."""
@@ -222,7 +223,7 @@ def arrivals_ns(case: Case) -> tuple[int, ...] | None:
 def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> tuple[Summary, float | None]:
     """Waits until the case has run long enough. What it came to, and when it was stopped, seconds since its
     start; None if it ended by itself."""
-    warm, least = WARM_UP_PICTURES * case.workers, LEAST_PER_WORKER * case.workers
+    warm, least = WARM_UP_PICTURES * case.workers, max(LEAST_PER_WORKER * case.workers, LEAST)
     by_time = case.count is None and case.rate_per_s is None
     warm_s: float | None = None
     stop_s: float | None = None

@@ -85,7 +85,7 @@ def _standard(
         )
     except ValueError as error:
         raise UsageError(str(error), hint="or massive_test, compare rembg, show, diff") from error
-    return measure(wish, planned, f"qbg bench {' '.join(parts)}".strip())
+    return measure(wish, planned, f"qbg bench {' '.join(parts)}".strip(), full=full)
 
 
 def _massive(wish: o.Wish, rest: list[str], count: int) -> int:

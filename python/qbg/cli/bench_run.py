@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 COMPARED_ROUNDS = 5
 
 
-def measure(wish: Wish, planned: Plan, title: str) -> int:
-    """Runs a plan and reports it; 1 for a run that isn't valid."""
+def measure(wish: Wish, planned: Plan, title: str, *, full: bool = False) -> int:
+    """Runs a plan and reports it, with `full` all tables; 1 for a run that isn't valid."""
     from qbg.bench.run import Bench, Setting
     from qbg.report.bench_console import BenchConsole
 
@@ -56,7 +56,7 @@ def measure(wish: Wish, planned: Plan, title: str) -> int:
         raise
     finally:
         console.close()
-    return report(record, wish.reports)
+    return report(record, wish.reports, full=full)
 
 
 def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | None) -> int:

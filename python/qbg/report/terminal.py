@@ -133,6 +133,12 @@ class _Printer:
             dash = "-" if self._ascii_only else "─"
             self._print(Rule(self.text(section.title, "bold"), align="left", style="dim", characters=dash))
             self._section(section, brief=brief)
+        hidden = sum(
+            not (section.brief and table.brief) for section in document.sections for table in section.tables
+        )
+        if brief and hidden:
+            self._print()
+            self._print(self.text(f"({hidden} more tables in the long form and in files)", "dim"))
 
     def text(self, words: str, style: str = "") -> Text:
         """Text that is printed as it is, in what the encoding has."""
@@ -183,7 +189,10 @@ class _Printer:
     def _legend(self, document: Document, *, brief: bool) -> None:
         """The labels that occur, each with its meaning."""
         used = {
-            label for section in document.sections if section.brief or not brief for label in _labels(section)
+            label
+            for section in document.sections
+            if section.brief or not brief
+            for label in _labels(section, brief=brief)
         }
         if used:
             self._print()
@@ -195,7 +204,8 @@ class _Printer:
         for text in section.text:
             self._print(self.text(text))
         for table in section.tables:
-            self._table(table)
+            if table.brief or not brief:
+                self._table(table)
         drawn = list(section.charts)
         if brief:
             drawn = [chart for chart in drawn if chart.kind == "line"][:1]
@@ -335,7 +345,8 @@ def _color(chart: Chart, index: int) -> str:
     return _SERIES[index % len(_SERIES)]
 
 
-def _labels(section: Section) -> set[str]:
-    rows = {row.label for table in section.tables for row in table.rows}
+def _labels(section: Section, *, brief: bool) -> set[str]:
+    shown = [table for table in section.tables if table.brief or not brief]
+    rows = {row.label for table in shown for row in table.rows}
     series = {series.label for chart in section.charts for series in chart.series}
     return {label for label in rows | series if label}
