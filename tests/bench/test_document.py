@@ -53,6 +53,7 @@ def whole() -> Record:
             wall_s=24.0,
             service_s=(1.652,) * 400,
             images=400,
+            asked_share=0.9988,
         )
     )
     gate = dataclasses.replace(GATE, case="scaling-4")

@@ -13,13 +13,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbg.bench.window import WARM_UP_PICTURES, Window, measure
+from qbg.bench.window import WARM_UP_PICTURES, Window, asked_share, measure
 from qbg.errors import InputError, QbgError
 from qbg.report.record import Case, Memory
 
@@ -120,9 +120,13 @@ def run(spec: Spec, scratch: Path) -> dict[str, Any]:
         memory = watch.memory(
             seen, before_bytes=before_bytes, loaded_bytes=None, slots_bytes=subject.slots_bytes
         )
-        window = measure(batch.samples(), workers=spec.case.workers, stop_s=stop_s)
+        samples = batch.samples()
+        window = measure(samples, workers=spec.case.workers, stop_s=stop_s)
         early_s = began - seen.began_s
-        return _outcome(spec.case, spec.repeat, summary, window, seen, memory, early_s)
+        outcome = _outcome(spec.case, spec.repeat, summary, window, seen, memory, early_s)
+        if spec.case.service_s is not None and window is not None:
+            outcome["asked_share"] = asked_share(samples, window, _asked_s(spec))
+        return outcome
 
 
 def _load_libraries() -> None:
@@ -189,6 +193,16 @@ class _Subject:
         # The separator says that a folder is meant: it isn't there yet.
         output = os.path.join(spec.output, "") if pixels else None
         return self._remover.start(inputs, output, FolderOptions(overwrite=True), trial=trial)
+
+
+def _asked_s(spec: Spec) -> list[Sequence[float]]:
+    """By worker, what a simulation's calls wait."""
+    from qbg.engine.simulated import order
+
+    case = spec.case
+    if not spec.service_s:
+        return [(case.service_s or 0.0,)] * case.workers
+    return [order(spec.service_s, worker) for worker in range(case.workers)]
 
 
 def _engine(spec: Spec) -> str | Callable[[Network], Engine]:
@@ -301,7 +315,7 @@ def _outcome(
         "energy_j": seen.energy_between(window.start_s + early_s, window.end_s + early_s),
         "memory": asdict(memory),
         "quiet": asdict(seen.quiet),
-        "note": None,
+        "asked_share": None,
     }
 
 

@@ -70,9 +70,7 @@ class SimulatedEngine:
     def _wait(self, worker: int) -> Callable[[], None]:
         if not self._times:
             return _nothing if self._seconds is None else functools.partial(time.sleep, self._seconds)
-        order = list(self._times)
-        random.Random(worker).shuffle(order)  # noqa: S311  # no secret
-        following = itertools.cycle(order).__next__
+        following = itertools.cycle(order(self._times, worker)).__next__
         sleep = time.sleep
 
         def wait() -> None:
@@ -82,6 +80,13 @@ class SimulatedEngine:
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "precision": self.precision, "seconds": self._seconds}
+
+
+def order(times: tuple[float, ...], worker: int) -> list[float]:
+    """The times in the order in which that worker sleeps them."""
+    own = list(times)
+    random.Random(worker).shuffle(own)  # noqa: S311  # no secret
+    return own
 
 
 class _Dynamic:
