@@ -198,8 +198,8 @@ def _simulated(record: Record, verdict: Verdict) -> Table | None:
         notes=(
             "Each inference is a wait, drawn from the measured service times and scaled to the mean in the "
             "second column, that holds no core; nothing is read, decoded or written. Efficiency is the share "
-            "of the workers' time that was such waiting: the rest is what scheduler, ring and interpreter took. "
-            "What 384 cores would do to each other's memory isn't in it.",
+            "of the workers' time that was such waiting: the rest is what scheduler, ring and interpreter "
+            "took. What 384 cores would do to each other's memory isn't in it.",
         ),
     )
 
