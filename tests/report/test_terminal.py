@@ -271,6 +271,15 @@ def test_histograms_show_each_bin_that_is_not_empty() -> None:
     assert "marked: P50, P90, P95, max" in lines
 
 
+def test_histograms_are_as_high_as_their_counts() -> None:
+    cells = [line.split("|") for line in rows_of(histogram(), 68) if "|" in line]
+    top = float(cells[0][0])
+    columns = len(cells[0][1])
+    heights = [sum(row[1].ljust(columns)[at] == "#" for row in cells) for at in range(columns)]
+    middles = [heights[round(columns * (n + 0.5) / 4)] for n in range(4)]
+    assert middles == [round(plot.HEIGHT * count / top) for count in (30, 10, 0, 5)]
+
+
 def test_unknown_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="no such kind"):
         shown(document(Section(title="s", charts=(line_chart(kind="pie"),))))
