@@ -87,9 +87,7 @@ def find(model: Model) -> Path:
     """
     paths = present(model)
     if not paths:
-        raise ModelNotFoundError(
-            "not on this machine", stage="model", path=model.name, hint=get_it(model)
-        )
+        raise ModelNotFoundError("not on this machine", stage="model", path=model.name, hint=get_it(model))
     complaints = [fault(model, path) for path in paths]
     for path, complaint in zip(paths, complaints, strict=True):
         if complaint is None:

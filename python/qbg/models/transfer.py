@@ -184,6 +184,8 @@ def _first(answer: http.client.HTTPResponse) -> int | None:
 def _refused(error: urllib.error.HTTPError) -> TransferError:
     reason = http.client.responses.get(error.code, "")
     hint = None
+    if 300 <= error.code < 400:
+        return TransferError(f"HTTP {error.code}: it redirects in circles, to nowhere or off the web")
     if error.code == 407:
         hint = "the proxy wants a name and a password: https_proxy=http://NAME:PASSWORD@HOST:PORT"
     elif error.code in (401, 403):
