@@ -50,6 +50,10 @@ class ModelNotFoundError(ModelError, FileNotFoundError):
     """The model's file or name doesn't exist."""
 
 
+class ModelDownloadError(ModelError, OSError):
+    """The model's file can't be brought here: network, server, wrong bytes, or no room for it."""
+
+
 class EngineError(QbgError):
     """The engine is absent or failed to run the network."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import bench, doctor, models, remove
+from qbg.cli import bench, discard, doctor, download, models, remove, verify
 from qbg.cli.exits import guarded
 
 
@@ -42,4 +42,7 @@ models_app = typer.Typer(
 )
 models_app.command("list")(guarded(models.list_command))
 models_app.command("info")(guarded(models.info_command))
+models_app.command("download")(guarded(download.command))
+models_app.command("remove")(guarded(discard.command))
+models_app.command("verify")(guarded(verify.command))
 app.add_typer(models_app, name="models")

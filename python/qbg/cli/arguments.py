@@ -19,6 +19,9 @@ ModelName = Annotated[
     str | None,
     typer.Option("-m", "--model", metavar="MODEL", help="Name (qbg models list) or path of an ONNX file."),
 ]
+Download = Annotated[
+    bool, typer.Option("--download", help="Download the model first if it is not on this machine.")
+]
 RecipeFile = Annotated[
     str | None, typer.Option("--recipe", metavar="FILE", help="TOML file: how to feed the network.")
 ]

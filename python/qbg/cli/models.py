@@ -17,27 +17,40 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, or path of an ONNX file.")]
 
+MARKS = {True: " ", False: "!", None: "?"}
+LEGEND = "! not for commercial use   ? nobody says   qbg models info NAME tells the rest"
+
 
 def list_command(as_json: Json = False) -> int:
-    """List the models and whether they are on this machine."""
-    from qbg.models import MODELS
+    """List the models: whether they are on this machine, size, license; and names that qbg can't run."""
+    from qbg.models import MODELS, UNSUPPORTED
 
-    rows = [{**_facts(model), "path": _path(model)} for model in MODELS.values()]
+    rows = [_facts(model) | _state(model) for model in MODELS.values()]
     if as_json:
         tell(json.dumps(rows, indent=2))
         return DONE
+    tell(f"{'NAME':<23}{'STATE':<13}{'MB':>7}   {'LICENSE':<15}")
     for row in rows:
-        state = "built in" if row["builtin"] else ("here" if row["path"] else "absent")
-        tell(f"{row['name']:<23}{state:<10}{row['description']} ({row['license']})")
+        size = "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f}"
+        license_ = str(row["license"]).partition(" (")[0].removesuffix(" upstream")
+        tell(
+            f"{row['name']:<23}{row['state']:<13}{size:>7} {MARKS[row['commercial']]} {license_:<15}"
+            f"{row['description']}"
+        )
+    tell(f"\n{LEGEND}\n\nNot supported:")
+    for entry in UNSUPPORTED.values():
+        tell(f"{entry.name:<23}{entry.reason}")
     return DONE
 
 
 def info_command(name: Name, as_json: Json = False) -> int:
-    """Show one model: file, license, recipe, and what its graph takes if it is here."""
+    """Show one model: file, license, checksums, recipe, and what its graph takes if it is here."""
     from qbg.models import MODELS, resolve
 
     model = MODELS.get(name)
-    facts: dict[str, Any] = _facts(model) if model is not None else {"name": name}
+    facts: dict[str, Any] = {"name": name}
+    if model is not None:
+        facts = _facts(model) | _state(model)
     try:
         found = resolve(name)
     except QbgError as error:
@@ -66,21 +79,27 @@ def lines(facts: dict[str, Any]) -> list[str]:
             shown += [name, *(f"  {line}" for line in lines(value))]
         elif value not in (None, [], ()):
             text = ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
-            shown.append(f"{name:<16}{text}")
+            shown.append(f"{name:<18}{text}")
     return shown
 
 
 def _facts(model: Model) -> dict[str, Any]:
     facts = asdict(model)
-    return {
-        key: facts[key] for key in ("name", "description", "license", "sha256", "bytes", "url", "builtin")
-    }
+    del facts["recipe"], facts["rembg"], facts["input_name"], facts["output_name"]
+    return facts
 
 
-def _path(model: Model) -> str | None:
-    from qbg.models.files import find
+def _state(model: Model) -> dict[str, Any]:
+    """Whether and where the file is. Its size is looked at and its bytes are not: `verify` does that."""
+    from qbg.models.files import present
 
     try:
-        return str(find(model))
+        paths = present(model)
     except QbgError:
-        return None
+        paths = []
+    if not paths:
+        return {"state": "absent" if model.how is None else "to be built", "path": None}
+    if model.builtin:
+        return {"state": "built in", "path": str(paths[0])}
+    sound = [path for path in paths if model.bytes in (None, path.stat().st_size)]
+    return {"state": "here" if sound else "wrong size", "path": str((sound or paths)[0])}

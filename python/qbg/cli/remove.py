@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from qbg.cli import arguments as a
+from qbg.cli.download import bring_named
 from qbg.cli.exits import UsageError, tell
 from qbg.cli.places import Places, nothing_found, read_places
 from qbg.cli.plan import print_plan
@@ -17,6 +18,7 @@ def command(
     paths: a.Paths = None,
     output: a.Output = None,
     model: a.ModelName = None,
+    download: a.Download = False,
     recipe: a.RecipeFile = None,
     engine: a.EngineName = "onnxruntime",
     only_mask: a.OnlyMask = False,
@@ -88,6 +90,8 @@ def command(
         raise UsageError(str(error)) from error
     if dry_run:
         return print_plan(places, options, folder, as_json)
+    if download:
+        bring_named(model, quiet=quiet)
     return _run(places, options, folder, (model, recipe, engine, workers, pin), (as_json, quiet, verbose))
 
 

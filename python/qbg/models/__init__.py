@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qbg.errors import ModelNotFoundError
+from qbg.models.content import refuse_strangers
 from qbg.models.files import KNOWN, digest, find
 from qbg.models.recipe_file import read_recipe
-from qbg.models.registry import DEFAULT, MODELS, Model
+from qbg.models.registry import DEFAULT, MODELS, UNSUPPORTED, Model, by_checksum
 from qbg.network import Network
 from qbg.recipe import Recipe
 
-__all__ = ["DEFAULT", "MODELS", "Model", "Resolved", "read_recipe", "resolve"]
+__all__ = ["DEFAULT", "MODELS", "UNSUPPORTED", "Model", "Resolved", "read_recipe", "resolve", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +57,12 @@ def resolve(
     text = DEFAULT if name is None else os.fspath(name)
     model = MODELS.get(text)
     if model is None and not _looks_like_a_file(text):
-        raise ModelNotFoundError(
-            "no such model",
-            stage="model",
-            path=text,
-            hint=KNOWN,
-        )
+        raise unknown(text)
     path = find(model) if model is not None else Path(text)
     sha256 = digest(path)
     if model is None:
         # A known file by its path is as known as by its name.
-        model = next((known for known in MODELS.values() if known.sha256 == sha256), None)
+        model = by_checksum(sha256)
     if isinstance(recipe, Recipe) or recipe is None:
         given = recipe
     else:
@@ -77,7 +73,7 @@ def resolve(
             recipe=model.recipe,
             network=_network(model, path, sha256),
             license=model.license,
-            notes=(),
+            notes=_terms(model),
         )
     return _inspected(text, model, path, sha256, given)
 
@@ -85,10 +81,11 @@ def resolve(
 def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: Recipe | None) -> Resolved:
     from qbg.models.graph import fit, guess, inspect
 
-    notes: list[str] = []
-    if model is not None and model.sha256 is not None and model.sha256 != sha256:
-        notes.append(f"{path} is not the known file of `{model.name}`: its SHA-256 is {sha256}")
-    network = inspect(path, sha256)
+    notes = list(_terms(model))
+    if model is not None and model.sha256 is None and model.md5 is None and model.how is None:
+        notes.append(f"no checksum of `{model.name}` is known; the SHA-256 of {path} is {sha256}")
+    refuse_strangers(path)
+    network = inspect(path, sha256, model.output if model is not None else 0)
     recipe = given
     if recipe is None and model is not None:
         recipe = model.recipe
@@ -102,6 +99,21 @@ def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: R
         license=model.license if model is not None else None,
         notes=tuple(notes),
     )
+
+
+def _terms(model: Model | None) -> tuple[str, ...]:
+    warning = model.warning if model is not None else None
+    return () if warning is None else (warning,)
+
+
+def unknown(name: str) -> ModelNotFoundError:
+    """The error for a name that is no model's: why it can't be run, or which ones can."""
+    entry = UNSUPPORTED.get(name)
+    if entry is not None:
+        return ModelNotFoundError(
+            f"not supported: {entry.reason}", stage="model", path=name, hint=entry.instead
+        )
+    return ModelNotFoundError("no such model", stage="model", path=name, hint=KNOWN)
 
 
 def _known_graph(model: Model, sha256: str) -> bool:

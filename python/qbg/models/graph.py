@@ -32,8 +32,8 @@ OPEN_SIDE = 512
 """Height and width that are guessed when the graph leaves them open: a multiple of every common stride."""
 
 
-def inspect(path: Path, digest: str) -> Network:
-    """The graph's facts, from its declaration alone.
+def inspect(path: Path, digest: str, output: int = 0) -> Network:
+    """The graph's facts, from its declaration alone. `output` is the index of the one with the subject.
 
     Raises:
         ModelError: the file can't be loaded, or isn't a network with one picture as its input.
@@ -47,7 +47,9 @@ def inspect(path: Path, digest: str) -> Network:
         )
     if not outputs:
         raise _unfit(path, "the graph has no output", ONE_PICTURE)
-    entry, result = inputs[0], outputs[0]
+    if output >= len(outputs):
+        raise _unfit(path, f"output {output} is wanted, but the graph has {len(outputs)}", NO_MAP)
+    entry, result = inputs[0], outputs[output]
     shape = entry.shape
     if len(shape) != 4:
         raise _unfit(
