@@ -34,6 +34,7 @@ use super::sync::{
     ArrayQueue, AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, now_ns,
 };
 
+#[allow(clippy::large_enum_variant)] // one per run, never moved
 enum Buffer<R> {
     Bounded(ArrayQueue<R>),
     Growing(Mutex<VecDeque<R>>),

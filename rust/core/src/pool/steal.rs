@@ -32,6 +32,7 @@ pub(super) struct Found<J> {
     pub(super) taken: usize,
 }
 
+#[allow(clippy::large_enum_variant)] // one per run, never moved
 pub(super) enum Queues<J> {
     Stealing {
         injector: Injector<J>,
@@ -46,6 +47,7 @@ pub(super) enum Queues<J> {
 }
 
 /// First in, first out, one at a time.
+#[allow(clippy::large_enum_variant)] // a few per run, never moved
 pub(super) enum Line<J> {
     Free(Injector<J>),
     Locked(Mutex<VecDeque<J>>),
