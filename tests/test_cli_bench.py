@@ -167,17 +167,17 @@ def test_a_file_that_is_no_record(qbg: Run, tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     command = [*qbg_command(), "bench", "--engine", "null", "--seconds", "1", "--repeats", "30"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--workers", "1", "--json", "r.json"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    # The first line that tells of a run's end.
-    for line in process.stderr:
-        if "images/s" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait(timeout=30) == 130
+    ) as process:
+        assert process.stderr is not None
+        # The first line that tells of a run's end.
+        for line in process.stderr:
+            if "images/s" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=30) == 130
     record = records.load(tmp_path / "r.json")
     assert record.outcomes
     assert not record.finished

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from conftest import PICTURES, ROOT
+from conftest import ROOT, SAMPLES
 from qbg import QbgError, _native
 from qbg.options import FolderOptions, Options
 
@@ -44,7 +44,7 @@ def load() -> ModuleType:
 make_dataset = load()
 
 
-def call(out: Path, *options: object, photos: Path = PICTURES / "photos") -> subprocess.CompletedProcess[str]:
+def call(out: Path, *options: object, photos: Path = SAMPLES) -> subprocess.CompletedProcess[str]:
     """Runs the script."""
     command = [sys.executable, "-W", "error", str(SCRIPT), str(photos), str(out), *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, timeout=55)
@@ -67,9 +67,9 @@ def few(tmp_path: Path) -> Path:
     """Two photos, one broad, one upright and below another folder."""
     folder = tmp_path / "few"
     (folder / "below").mkdir(parents=True)
-    with Image.open(PICTURES / "photos" / "coat.jpg") as image:
+    with Image.open(SAMPLES / "coat.jpg") as image:
         image.crop((0, 0, 320, 250)).save(folder / "a.jpg")
-    with Image.open(PICTURES / "photos" / "boots.jpg") as image:
+    with Image.open(SAMPLES / "boots.jpg") as image:
         image.crop((0, 0, 200, 300)).save(folder / "below" / "b.png")
     (folder / "notes.txt").write_text("no photo")
     return folder
