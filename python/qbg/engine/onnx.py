@@ -68,6 +68,8 @@ class OnnxEngine:
             session = self._session(slot.node)
             if slot.dynamic:
                 return _Dynamic(session, self._network, slot)
+            if self._network.output_type != "float32":
+                return _Widened(session, self._network, slot)
             binding = bind(session, self._network, slot, slot.input.shape, slot.output.shape)
         except QbgError:
             raise
@@ -95,6 +97,32 @@ class OnnxEngine:
             if node not in self._sessions:
                 self._sessions[node] = open_session(self._ort, self._network.path, threads=self._threads)
             return self._sessions[node]
+
+
+class _Widened:
+    """`infer` of a graph whose output is float16: it is copied to the slot, which holds float32.
+
+    A copy and two more Python calls per image, which such heavy networks don't notice.
+    """
+
+    def __init__(self, session: Any, network: Network, slot: Slot) -> None:
+        import numpy as np
+
+        self._full = np.asarray(slot.output)
+        self._half = np.empty(slot.output.shape, np.float16)
+        self._copy = np.copyto
+        self._keep = (session, slot)
+        binding = session.io_binding()
+        binding.bind_input(network.input_name, "cpu", 0, np.float32, slot.input.shape, slot.input.address)
+        binding.bind_output(
+            network.output_name, "cpu", 0, np.float16, slot.output.shape, self._half.ctypes.data
+        )
+        self._binding = binding._iobinding
+        self._run = _c_session(session).run_with_iobinding
+
+    def __call__(self) -> None:
+        self._run(self._binding, None)
+        self._copy(self._full, self._half)
 
 
 class _Dynamic:
