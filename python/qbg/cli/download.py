@@ -67,12 +67,17 @@ def bring(model: Model, *, mirrors: list[str], force: bool = False, quiet: bool 
 
 
 def bring_named(name: str | None, *, quiet: bool) -> None:
-    """As `bring`, for `-m`: a path and the built-in model need nothing."""
+    """As `bring`, for `-m`: a path, the built-in model, and one that is here and whole need nothing."""
+    from qbg.errors import ModelError
     from qbg.models import MODELS
-    from qbg.models.files import present
+    from qbg.models.files import find
 
     model = MODELS.get(name or "")
-    if model is not None and not present(model):
+    if model is None:
+        return
+    try:
+        find(model)
+    except ModelError:
         bring(model, mirrors=[], quiet=quiet)
 
 
