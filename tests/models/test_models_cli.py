@@ -154,6 +154,7 @@ def test_remove_downloads_when_told_to(
     assert server.asked == []
     outcome = small(*arguments, "--download", QBG_MIRROR=server.base)
     assert outcome.code == 0, outcome.err
+    assert outcome.err.count("license of silueta: not stated") == 1
     assert len(server.asked) == 1
     assert small(*arguments, "--download", QBG_MIRROR=server.base).code == 0
     assert len(server.asked) == 1

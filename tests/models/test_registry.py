@@ -264,7 +264,7 @@ def test_a_restricted_license_is_told_at_each_use(tmp_path: Path, monkeypatch: p
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setitem(MODELS, "bria-rmbg", replace(MODELS["bria-rmbg"], sha256=digest))
     note = resolve(path).notes[0]
-    assert note == "bria-rmbg is under CC-BY-NC-4.0: " + MODELS["bria-rmbg"].terms
+    assert note == "license of bria-rmbg: CC-BY-NC-4.0; " + MODELS["bria-rmbg"].terms
 
 
 def test_a_shared_file_is_known_by_its_own_name() -> None:

@@ -46,15 +46,17 @@ def command(names: Names, mirror: Mirror = None, force: Force = False, quiet: Qu
     return code
 
 
-def bring(model: Model, *, mirrors: list[str], force: bool = False, quiet: bool = False) -> Path:
-    """One model, with progress on standard error, and its license if that restricts the user."""
+def bring(
+    model: Model, *, mirrors: list[str], force: bool = False, quiet: bool = False, warn: bool = True
+) -> Path:
+    """One model, with progress on standard error; `warn`: and its license if that restricts the user."""
     from qbg.models.download import describe, download
     from qbg.report.download_console import DownloadConsole
 
     for mirror in mirrors:
         if not mirror.startswith(("https://", "http://")):
             raise UsageError(f"--mirror {mirror}: it is no address", hint="it begins with https://")
-    if model.warning and not quiet:
+    if warn and model.warning and not quiet:
         say(model.warning)
     console = DownloadConsole(model.file, quiet=quiet)
     try:
@@ -62,7 +64,7 @@ def bring(model: Model, *, mirrors: list[str], force: bool = False, quiet: bool 
     finally:
         console.close()
     if not quiet:
-        say(f"{model.name}: {describe(model, path)}")
+        say(f"{model.name} checked: {describe(model, path)}")
     return path
 
 
@@ -78,7 +80,8 @@ def bring_named(name: str | None, *, quiet: bool) -> None:
     try:
         find(model)
     except ModelError:
-        bring(model, mirrors=[], quiet=quiet)
+        # Who loads the model tells its license.
+        bring(model, mirrors=[], quiet=quiet, warn=False)
 
 
 def named(name: str) -> Model:

@@ -10,6 +10,7 @@ Must not know recipes or what stands before and after the network.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 
 ERROR_SEVERITY = 3
 """ONNX Runtime's log level that leaves warnings out: they speak to who made the graph."""
+
+NOISE = (r"^Load model from .* failed:(?=\S)", r"^/\S+:\d+ .*?\) (?=[A-Z])")
+"""Before the words that count: the path, which is told anyway, and the C++ function that complains."""
+
+AGAIN = "the file may be incomplete or of a newer format; get it again"
+NEWER = "update onnxruntime, or export the network with an older opset"
+HINTS = (
+    ("opset", NEWER),
+    ("IR version", NEWER),
+    ("No Op registered", "export the network with the standard operators of ONNX"),
+    ("invalid model", "export the network again; onnx.checker tells what is wrong with it"),
+    ("xternal data", "keep the file with the weights beside it, or export the network as one file"),
+)
 
 BINDINGS_KEPT = 8
 """Per worker of a dynamic network: bindings of that many sizes are kept."""
@@ -179,11 +193,10 @@ def open_session(ort: Any, path: str, *, threads: int = 1, optimize: bool = True
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # Its exceptions share no base class of their own.
+        line = first_line(error)
+        hint = next((hint for word, hint in HINTS if word in line), AGAIN)
         raise ModelError(
-            f"ONNX Runtime can't load it: {first_line(error)}",
-            stage="model",
-            path=path,
-            hint="the file may be incomplete or of a newer format; get it again",
+            f"ONNX Runtime can't load it: {line}", stage="model", path=path, hint=hint
         ) from error
 
 
@@ -207,10 +220,16 @@ def load_onnxruntime() -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """An exception's first line, without the prefix that ONNX Runtime puts before it."""
+    """An exception's first line, without what ONNX Runtime puts before it: code, path, its own source."""
     text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0]
-    return line.split(" : ", 3)[-1] if line.startswith("[ONNXRuntimeError]") else line
+    if not line.startswith("[ONNXRuntimeError]"):
+        return line
+    line = line.split(" : ", 3)[-1]
+    for noise in NOISE:
+        line = re.sub(noise, "", line, count=1)
+    opset = re.search(r"Opset (\d+) is under development.* is till opset (\d+)", line)
+    return f"it is opset {opset[1]}, and this one knows those up to {opset[2]}" if opset else line
 
 
 def _c_session(session: Any) -> Any:

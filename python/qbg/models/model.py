@@ -98,7 +98,7 @@ class Model:
         """What a user must be told of the license before using the masks; None for a free one."""
         if self.commercial:
             return None
-        return f"{self.name} is under {self.license}: {self.terms}"
+        return f"license of {self.name}: {self.license}; {self.terms}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
