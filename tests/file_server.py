@@ -48,11 +48,13 @@ class Server:
         base: its address without a slash at the end.
         pages: by path.
         asked: (path, Range header or None) of each request, in order.
+        accounts: the Authorization header of each request, or None.
     """
 
     base: str
     pages: dict[str, Page]
     asked: list[tuple[str, str | None]]
+    accounts: list[str | None]
 
     def wait_for(self, count: int) -> None:
         """Until so many requests have come."""
@@ -66,7 +68,7 @@ class Server:
 @contextmanager
 def serving() -> Iterator[Server]:
     """The server, while the block runs."""
-    server = Server("", {}, [])
+    server = Server("", {}, [], [])
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -75,6 +77,7 @@ def serving() -> Iterator[Server]:
         def do_GET(self) -> None:
             self.close_connection = True
             wanted = self.headers.get("Range")
+            server.accounts.append(self.headers.get("Authorization"))
             server.asked.append((self.path, wanted))
             page = server.pages.get(self.path, Page(status=404, data=b"<html>nothing here</html>"))
             if page.hold is not None:

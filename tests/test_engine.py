@@ -172,6 +172,11 @@ def test_absent_onnxruntime_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) 
 def test_first_line_of_onnxruntimes_errors() -> None:
     error = RuntimeError("[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load failed:Protobuf: parsing\nmore")
     assert first_line(error) == "Load failed:Protobuf: parsing"
+    source = "/src/core/model.cc:256 onnx::Model::Model(onnx::Proto&&, const Path&) "
+    error = RuntimeError(
+        f"[ONNXRuntimeError] : 1 : FAIL : Load model from /a b/x.onnx failed:{source}Unsupported IR: 99"
+    )
+    assert first_line(error) == "Unsupported IR: 99"
     assert first_line(ValueError()) == "ValueError"
 
 

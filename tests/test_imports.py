@@ -94,6 +94,11 @@ def test_help_loads_no_network_library() -> None:
     assert not loaded & {"numpy", "onnxruntime", "openvino", "PIL"}
 
 
+def test_models_are_found_without_the_network() -> None:
+    loaded = loaded_by("import qbg.models")
+    assert not loaded & {"numpy", "onnxruntime", "urllib.request", "http.client", "ssl"}
+
+
 def test_all_names_that_qbg_promises_are_there() -> None:
     import qbg
 

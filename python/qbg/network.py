@@ -20,6 +20,7 @@ class Network:
         output_name: of the output that holds the subject: the first one.
         output_shape: (C, h, w); h = w = 0 where the size is the input's.
         precision: of the weights in the main, as in `fp32`.
+        output_type: `float32`, or `float16` as some exports have it.
     """
 
     path: str
@@ -29,3 +30,4 @@ class Network:
     output_name: str
     output_shape: tuple[int, int, int]
     precision: str = "fp32"
+    output_type: str = "float32"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -95,3 +97,59 @@ def test_onnx_files_pass(good: bytes, tmp_path: Path) -> None:
     for model in (onnx.load_from_string(good), full):
         path.write_bytes(model.SerializeToString())
         refuse_strangers(path)
+
+
+def opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 99
+
+
+def newer(model: onnx.ModelProto) -> None:
+    model.ir_version = 99
+
+
+def operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].op_type = "Frobnicate"
+
+
+def unknown_attribute(model: onnx.ModelProto) -> None:
+    model.graph.node[1].attribute.append(onnx.helper.make_attribute("frob", 1))
+
+
+def kind(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    model.graph.node.append(onnx.helper.make_node("Cast", ["last"], ["alpha"], to=onnx.TensorProto.INT64))
+    model.graph.node[1].output[0] = "last"
+
+
+def weights_elsewhere(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer.add(name="w", data_type=1, dims=[1])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="absent.bin")
+    model.graph.node[1].input[0] = "sum"
+    model.graph.node.insert(1, onnx.helper.make_node("Add", ["mean", "w"], ["sum"]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word", "hint"),
+    [
+        (opset, r"it is opset 99, and this one knows those up to \d+$", "update onnxruntime"),
+        (newer, "Unsupported model IR version: 99", "update onnxruntime"),
+        (operator, "No Op registered for Frobnicate", "standard operators"),
+        (unknown_attribute, "Unrecognized attribute: frob", "onnx.checker"),
+        (kind, r"`alpha` is tensor\(int64\); qbg needs float32", "float32 input and output"),
+        (weights_elsewhere, "absent.bin", "weights beside it"),
+    ],
+)
+def test_graphs_that_onnxruntime_or_qbg_refuses(
+    spoil: Callable[[onnx.ModelProto], None], word: str, hint: str, good: bytes, tmp_path: Path
+) -> None:
+    model = onnx.load_from_string(good)
+    spoil(model)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError) as caught:
+        resolve(path)
+    first, second = str(caught.value).splitlines()
+    assert re.search(word, first), first
+    assert hint in second
+    assert "onnxruntime_src" not in first

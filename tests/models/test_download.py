@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import os
@@ -379,11 +380,20 @@ def test_all_sources_are_named_when_all_fail(model: Model, server: Server) -> No
 
 
 def test_a_password_is_never_shown(model: Model) -> None:
-    ear = Ear()
-    with pytest.raises(ModelDownloadError) as caught:
-        download(model, mirrors=["http://me:secret@127.0.0.1:1/x?token=secret"], listener=ear)
-    assert "secret" not in str(caught.value)
-    assert not any("secret" in line for line in ear.lines)
+    for address in ("127.0.0.1:1/x?token=secret", "127.0.0.1/x", "no.such.host.invalid", "127.0.0.1:x/"):
+        ear = Ear()
+        with pytest.raises(ModelDownloadError) as caught:
+            download(model, mirrors=[f"http://me:secret@{address}"], listener=ear)
+        assert "secret" not in str(caught.value)
+        assert not any("secret" in line for line in ear.lines)
+
+
+def test_a_password_goes_to_its_own_host_only(model: Model, page: Page, server: Server) -> None:
+    with file_server.serving() as first:
+        first.pages["/u2net.onnx"] = Page(status=302, location=f"{server.base}/u2net.onnx")
+        download(model, mirrors=[first.base.replace("//", "//me:p%40ss@")])
+        assert first.accounts == ["Basic " + base64.b64encode(b"me:p@ss").decode()]
+    assert server.accounts == [None]
 
 
 def test_the_proxy_of_the_environment(

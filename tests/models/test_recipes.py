@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -18,8 +19,9 @@ import qbg
 from oracles import any_recipe as by_hand
 from oracles import recipe as network_by_hand
 from qbg.bench.reference import Reference
-from qbg.models import MODELS, resolve
-from qbg.models.model import Model
+from qbg.errors import ModelError
+from qbg.models import MODELS, Model, resolve
+from qbg.recipe import Recipe
 
 FAR = 0.001
 """Share of pixels that may differ by more than a level: where a float falls on another side of a step."""
@@ -60,6 +62,35 @@ def test_every_entry_against_the_recipe_by_hand(model: Model, folder: Path, tmp_
             ours = np.asarray(remover.mask(str(source)))
             assert by_hand.beyond(ours, expected) <= FAR, source.name
             assert by_hand.beyond(reference.alpha(source), expected) <= FAR, source.name
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_float16_output_is_read(workers: int, folder: Path, tmp_path: Path) -> None:
+    """As BEN2's export has it."""
+    recipe = MODELS["ben2"].recipe
+    path = graphs.random_network(tmp_path / "half.onnx", 1024, seed=5, half=True)
+    assert resolve(path, recipe).network.output_type == "float16"
+    session = network_by_hand.session(path)
+    with qbg.Remover(path, recipe=recipe, workers=workers, pin="off") as remover:
+        for source in sorted(folder.iterdir()):
+            image = network_by_hand.load(source)
+            feed = by_hand.tensor(image, asdict(recipe)).astype(np.float32)
+            planes = session.run(None, {"input": feed})[0][0]
+            assert planes.dtype == np.float16
+            expected = by_hand.alpha(planes, image.size, asdict(recipe))
+            # A map of 11 bits has few values: a hair's breadth in the input moves whole areas by a level.
+            assert by_hand.beyond(np.asarray(remover.mask(str(source))), expected) <= FAR
+
+
+def test_a_float16_output_of_varying_size_is_refused(tmp_path: Path) -> None:
+    path = graphs.random_network(tmp_path / "half.onnx", 64, seed=5, half=True)
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        for number, size in ((2, "h"), (3, "w")):
+            value.type.tensor_type.shape.dim[number].dim_param = size
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="must be float32"):
+        resolve(path, Recipe(fit="long", side=96, multiple=32))
 
 
 BREAKS = {

@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 import graphs
 import qbg
+from conftest import ROOT
 from qbg.errors import ModelError, ModelNotFoundError
 from qbg.models import DEFAULT, MODELS, UNSUPPORTED, files, resolve
 from qbg.models.files import discard, fault, find, home, own_path, partial, places, present
@@ -96,7 +99,8 @@ def test_entries_are_complete(model: Model) -> None:
         assert url.startswith("https://")
     for value, length in ((model.sha256, 64), (model.md5, 32)):
         assert value is None or re.fullmatch(f"[0-9a-f]{{{length}}}", value)
-    assert (model.sha256 is None) == (model.evidence in (Evidence.MD5, Evidence.NONE))
+    assert (model.sha256 is None) == (model.evidence in (Evidence.MD5, Evidence.NONE, Evidence.BUILT))
+    assert (model.evidence is Evidence.BUILT) == (model.how is not None)
     assert (model.md5 is not None) or model.evidence is not Evidence.MD5
     assert (model.bytes is not None) == (model.how is None)
     assert (model.warning is None) == (model.commercial is True)
@@ -121,6 +125,13 @@ def test_code_has_no_branch_per_model() -> None:
     for path in package.rglob("*.py"):
         if path.name != "catalog.py":
             assert not quoted.search(path.read_text(encoding="utf-8")), path
+
+
+def test_the_table_of_models_is_the_registrys() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "models_table.py"), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # Files and their places
@@ -238,7 +249,9 @@ def test_what_is_known_is_compared(tmp_path: Path) -> None:
 
 
 def test_without_a_checksum_the_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MODELS, "ben2", replace(MODELS["ben2"], bytes=None, sha256=None))
+    monkeypatch.setitem(
+        MODELS, "ben2", replace(MODELS["ben2"], bytes=None, sha256=None, evidence=Evidence.NONE)
+    )
     path = own_path(MODELS["ben2"])
     path.parent.mkdir(parents=True)
     graphs.brightness(path, 1024)
@@ -251,7 +264,7 @@ def test_a_restricted_license_is_told_at_each_use(tmp_path: Path, monkeypatch: p
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setitem(MODELS, "bria-rmbg", replace(MODELS["bria-rmbg"], sha256=digest))
     note = resolve(path).notes[0]
-    assert note == "bria-rmbg is under CC-BY-NC-4.0: " + MODELS["bria-rmbg"].terms
+    assert note == "license of bria-rmbg: CC-BY-NC-4.0; " + MODELS["bria-rmbg"].terms
 
 
 def test_a_shared_file_is_known_by_its_own_name() -> None:

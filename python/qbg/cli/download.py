@@ -46,15 +46,17 @@ def command(names: Names, mirror: Mirror = None, force: Force = False, quiet: Qu
     return code
 
 
-def bring(model: Model, *, mirrors: list[str], force: bool = False, quiet: bool = False) -> Path:
-    """One model, with progress on standard error, and its license if that restricts the user."""
+def bring(
+    model: Model, *, mirrors: list[str], force: bool = False, quiet: bool = False, warn: bool = True
+) -> Path:
+    """One model, with progress on standard error; `warn`: and its license if that restricts the user."""
     from qbg.models.download import describe, download
     from qbg.report.download_console import DownloadConsole
 
     for mirror in mirrors:
         if not mirror.startswith(("https://", "http://")):
             raise UsageError(f"--mirror {mirror}: it is no address", hint="it begins with https://")
-    if model.warning and not quiet:
+    if warn and model.warning and not quiet:
         say(model.warning)
     console = DownloadConsole(model.file, quiet=quiet)
     try:
@@ -62,18 +64,24 @@ def bring(model: Model, *, mirrors: list[str], force: bool = False, quiet: bool 
     finally:
         console.close()
     if not quiet:
-        say(f"{model.name}: {describe(model, path)}")
+        say(f"{model.name} checked: {describe(model, path)}")
     return path
 
 
 def bring_named(name: str | None, *, quiet: bool) -> None:
-    """As `bring`, for `-m`: a path and the built-in model need nothing."""
+    """As `bring`, for `-m`: a path, the built-in model, and one that is here and whole need nothing."""
+    from qbg.errors import ModelError
     from qbg.models import MODELS
-    from qbg.models.files import present
+    from qbg.models.files import find
 
     model = MODELS.get(name or "")
-    if model is not None and not present(model):
-        bring(model, mirrors=[], quiet=quiet)
+    if model is None:
+        return
+    try:
+        find(model)
+    except ModelError:
+        # Who loads the model tells its license.
+        bring(model, mirrors=[], quiet=quiet, warn=False)
 
 
 def named(name: str) -> Model:

@@ -125,3 +125,11 @@ def _with_format(inputs: list[str], kind: str, output: str | None, form: str | N
         known = ", ".join(SUFFIXES)
         raise UsageError(f"`{output}` is no name of a picture that qbg writes ({known})")
     return Places(inputs, kind, output, form, stream)
+
+
+def check_there(option: str, path: str | None) -> None:
+    """A file that an option names. Whether it can be read shows later, with its own error."""
+    if path is not None and not Path(path).exists():
+        raise UsageError(f"{option} {readable(path)}: no such file", hint="check the path")
+    if path is not None and Path(path).is_dir():
+        raise UsageError(f"{option} {readable(path)}: it is a folder", hint="name a file")

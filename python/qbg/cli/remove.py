@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from qbg.cli import arguments as a
 from qbg.cli.download import bring_named
 from qbg.cli.exits import UsageError, tell
-from qbg.cli.places import Places, nothing_found, read_places
+from qbg.cli.places import Places, check_there, nothing_found, read_places
 from qbg.cli.plan import print_plan
 from qbg.options import FolderOptions, Options, make_options
-from qbg.summary import readable
 
 
 def command(
@@ -55,8 +53,8 @@ def command(
     IN and OUT are files, folders or `-`. Without OUT, photo.jpg gives photo.cutout.png beside it.
     """
     places = read_places(paths or [], output, from_file, glob, form)
-    _check_there("--from-file", None if from_file == "-" else from_file)
-    _check_there("--background-image", background_image)
+    check_there("--from-file", None if from_file == "-" else from_file)
+    check_there("--background-image", background_image)
     try:
         options = make_options(
             None,
@@ -135,14 +133,6 @@ def _run(
     if as_json:
         tell(json.dumps(summary.to_json(), indent=2))
     return code
-
-
-def _check_there(option: str, path: str | None) -> None:
-    """A file that an option names. Whether it can be read shows later, with its own error."""
-    if path is not None and not Path(path).exists():
-        raise UsageError(f"{option} {readable(path)}: no such file", hint="check the path")
-    if path is not None and Path(path).is_dir():
-        raise UsageError(f"{option} {readable(path)}: it is a folder", hint="name a file")
 
 
 def _workers(asked: int | None, places: Places) -> int | None:

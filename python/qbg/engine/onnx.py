@@ -10,6 +10,7 @@ Must not know recipes or what stands before and after the network.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,19 @@ ERROR_SEVERITY = 3
 """ONNX Runtime's log level that leaves warnings out: they speak to who made the graph."""
 
 SESSIONS = ("node", "one", "worker")
+
+NOISE = (r"^Load model from .* failed:(?=\S)", r"^/\S+:\d+ .*?\) (?=[A-Z])")
+"""Before the words that count: the path, which is told anyway, and the C++ function that complains."""
+
+AGAIN = "the file may be incomplete or of a newer format; get it again"
+NEWER = "update onnxruntime, or export the network with an older opset"
+HINTS = (
+    ("opset", NEWER),
+    ("IR version", NEWER),
+    ("No Op registered", "export the network with the standard operators of ONNX"),
+    ("invalid model", "export the network again; onnx.checker tells what is wrong with it"),
+    ("xternal data", "keep the file with the weights beside it, or export the network as one file"),
+)
 
 BINDINGS_KEPT = 8
 """Per worker of a dynamic network: bindings of that many sizes are kept."""
@@ -76,6 +90,8 @@ class OnnxEngine:
             session = self._session(self._sharers(slot))
             if slot.dynamic:
                 return _Dynamic(session, self._network, slot)
+            if self._network.output_type != "float32":
+                return _Widened(session, self._network, slot)
             binding = bind(session, self._network, slot, slot.input.shape, slot.output.shape)
         except QbgError:
             raise
@@ -109,6 +125,32 @@ class OnnxEngine:
             if group not in self._sessions:
                 self._sessions[group] = open_session(self._ort, self._network.path, threads=self._threads)
             return self._sessions[group]
+
+
+class _Widened:
+    """`infer` of a graph whose output is float16: it is copied to the slot, which holds float32.
+
+    A copy and two more Python calls per image, which such heavy networks don't notice.
+    """
+
+    def __init__(self, session: Any, network: Network, slot: Slot) -> None:
+        import numpy as np
+
+        self._full = np.asarray(slot.output)
+        self._half = np.empty(slot.output.shape, np.float16)
+        self._copy = np.copyto
+        self._keep = (session, slot)
+        binding = session.io_binding()
+        binding.bind_input(network.input_name, "cpu", 0, np.float32, slot.input.shape, slot.input.address)
+        binding.bind_output(
+            network.output_name, "cpu", 0, np.float16, slot.output.shape, self._half.ctypes.data
+        )
+        self._binding = binding._iobinding
+        self._run = _c_session(session).run_with_iobinding
+
+    def __call__(self) -> None:
+        self._run(self._binding, None)
+        self._copy(self._full, self._half)
 
 
 class _Dynamic:
@@ -165,11 +207,10 @@ def open_session(ort: Any, path: str, *, threads: int = 1, optimize: bool = True
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # Its exceptions share no base class of their own.
+        line = first_line(error)
+        hint = next((hint for word, hint in HINTS if word in line), AGAIN)
         raise ModelError(
-            f"ONNX Runtime can't load it: {first_line(error)}",
-            stage="model",
-            path=path,
-            hint="the file may be incomplete or of a newer format; get it again",
+            f"ONNX Runtime can't load it: {line}", stage="model", path=path, hint=hint
         ) from error
 
 
@@ -193,10 +234,16 @@ def load_onnxruntime() -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """An exception's first line, without the prefix that ONNX Runtime puts before it."""
+    """An exception's first line, without what ONNX Runtime puts before it: code, path, its own source."""
     text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0]
-    return line.split(" : ", 3)[-1] if line.startswith("[ONNXRuntimeError]") else line
+    if not line.startswith("[ONNXRuntimeError]"):
+        return line
+    line = line.split(" : ", 3)[-1]
+    for noise in NOISE:
+        line = re.sub(noise, "", line, count=1)
+    opset = re.search(r"Opset (\d+) is under development.* is till opset (\d+)", line)
+    return f"it is opset {opset[1]}, and this one knows those up to {opset[2]}" if opset else line
 
 
 def _c_session(session: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from qbg.errors import ModelNotFoundError
 from qbg.models.content import refuse_strangers
 from qbg.models.files import KNOWN, digest, find
+from qbg.models.model import Evidence
 from qbg.models.recipe_file import read_recipe
 from qbg.models.registry import DEFAULT, MODELS, UNSUPPORTED, Model, by_checksum
 from qbg.network import Network
@@ -82,7 +83,7 @@ def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: R
     from qbg.models.graph import fit, guess, inspect
 
     notes = list(_terms(model))
-    if model is not None and model.sha256 is None and model.md5 is None and model.how is None:
+    if model is not None and model.evidence is Evidence.NONE:
         notes.append(f"no checksum of `{model.name}` is known; the SHA-256 of {path} is {sha256}")
     refuse_strangers(path)
     network = inspect(path, sha256, model.output if model is not None else 0)

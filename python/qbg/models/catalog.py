@@ -362,7 +362,7 @@ ENTRIES: tuple[Model, ...] = (
         recipe=authors_recipe(384, activation="sigmoid"),
         file="inspyrenet-fast.onnx",
         sha256=None,
-        evidence=Evidence.NONE,
+        evidence=Evidence.BUILT,
         bytes=None,
         url=None,
         origin="https://github.com/plemeri/InSPyReNet",

@@ -88,12 +88,14 @@ def find(model: Model) -> Path:
     paths = present(model)
     if not paths:
         raise ModelNotFoundError("not on this machine", stage="model", path=model.name, hint=get_it(model))
-    complaints = [fault(model, path) for path in paths]
-    for path, complaint in zip(paths, complaints, strict=True):
-        if complaint is None:
+    complaint = None
+    for path in paths:
+        found = fault(model, path)
+        if found is None:
             return path
+        complaint = complaint or found
     raise ModelError(
-        f"not the file of `{model.name}`: {complaints[0]}",
+        f"not the file of `{model.name}`: {complaint}",
         stage="model",
         path=str(paths[0]),
         hint=f"{get_it(model)}; a file of your own is run with -m PATH",

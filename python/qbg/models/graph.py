@@ -28,6 +28,8 @@ NO_MAP = "a classifier or detector can't be used: choose a network whose first o
 SIZE = "give the network's size with --recipe FILE.toml: `height` and `width`"
 FIXED = "use fit = 'squash' or 'letterbox' in the recipe"
 
+OUTPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+
 OPEN_SIDE = 512
 """Height and width that are guessed when the graph leaves them open: a multiple of every common stride."""
 
@@ -55,8 +57,8 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
         raise _unfit(
             path, f"input `{entry.name}` is {_words(shape)}; qbg needs (1, 3, height, width)", LAYOUT
         )
-    for item in (entry, result):
-        if item.type != "tensor(float)":
+    for item, types in ((entry, ("tensor(float)",)), (result, OUTPUT_TYPES)):
+        if item.type not in types:
             raise _unfit(path, f"`{item.name}` is {item.type}; qbg needs float32, tensor(float)", FLOAT)
     batch, channels, height, width = (_fixed(value) for value in shape)
     if channels not in (0, 3) or batch not in (0, 1):
@@ -78,6 +80,7 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
         input_shape=(1, 3, height, width),
         output_name=result.name,
         output_shape=_planes(declared) if fixed and height and width else (0, 0, 0),
+        output_type=OUTPUT_TYPES[result.type],
     )
 
 
@@ -96,6 +99,8 @@ def fit(network: Network, recipe: Recipe) -> Network:
                 path=network.path,
                 hint=FIXED,
             )
+        if network.output_type != "float32":
+            raise _unfit(network.path, "with a varying size the output must be float32", FIXED)
         side = -(-max(recipe.side, 64) // recipe.multiple) * recipe.multiple
         result = trial(network, side, side)
         if result.shape[-2:] != (side, side):

@@ -18,8 +18,8 @@ class Evidence(StrEnum):
     MEASURED = "SHA-256 measured on the file itself, whose MD5 equals the one in rembg's source"
     PUBLISHED = "SHA-256 as pinned in the source of rembg, which distributes the file"
     COPIES = "SHA-256 as two or more independent public copies have it"
-    ONE_COPY = "SHA-256 from a single public copy, beside the MD5 in rembg's source"
     MD5 = "MD5 in rembg's source only: it finds damage, not forgery"
+    BUILT = "built on this machine: there is nothing to compare it with"
     NONE = "no checksum is known: neither damage nor forgery can be found"
 
     @property
@@ -98,7 +98,7 @@ class Model:
         """What a user must be told of the license before using the masks; None for a free one."""
         if self.commercial:
             return None
-        return f"{self.name} is under {self.license}: {self.terms}"
+        return f"license of {self.name}: {self.license}; {self.terms}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ certificates those of Python (SSL_CERT_FILE). Must not know models, checksums or
 
 from __future__ import annotations
 
+import base64
 import errno
 import http.client
 import os
@@ -21,7 +22,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
@@ -116,8 +117,12 @@ def _ask(url: str, start: int, any_scheme: bool) -> http.client.HTTPResponse:
         headers["Range"] = f"bytes={start}-"
     opener = urllib.request.build_opener(_Redirects)
     try:
+        address, secret = _without_secret(url)
         # The scheme was looked at above.
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310
+        request = urllib.request.Request(address, headers=headers)  # noqa: S310
+        if secret is not None:
+            # For this host only: a redirect may lead to another.
+            request.add_unredirected_header("Authorization", secret)
         answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
@@ -129,6 +134,16 @@ def _ask(url: str, start: int, any_scheme: bool) -> http.client.HTTPResponse:
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(error) from error
     return answer
+
+
+def _without_secret(url: str) -> tuple[str, str | None]:
+    """The address without NAME:PASSWORD@, and what says the same in a header."""
+    parts = urlsplit(url)
+    account, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    encoded = base64.b64encode(unquote(account).encode()).decode()
+    return parts._replace(netloc=host).geturl(), f"Basic {encoded}"
 
 
 def _pour(answer: http.client.HTTPResponse, part: Path, start: int, tick: Callable[[int], None]) -> int:
