@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import doctor, models, remove
+from qbg.cli import build, doctor, models, remove
 from qbg.cli.exits import guarded
 
 
@@ -41,4 +41,5 @@ models_app = typer.Typer(
 )
 models_app.command("list")(guarded(models.list_command))
 models_app.command("info")(guarded(models.info_command))
+models_app.command("build")(guarded(build.command))
 app.add_typer(models_app, name="models")
