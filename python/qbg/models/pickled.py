@@ -120,7 +120,8 @@ class _Machine:
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         held = target.items if isinstance(target, Call) else target
-        if not isinstance(held, dict) or len(items) % 2:
+        # Other keys are possible, but a tuple of tuples of tuples can take for ever to hash.
+        if not isinstance(held, dict) or not all(isinstance(key, str | int) for key in items[::2]):
             raise TypeError
         held.update(zip(items[::2], items[1::2], strict=True))
 
