@@ -102,6 +102,8 @@ def _decoder(net: Layers, maps: list[Value]) -> tuple[Value, Value]:
 def _axial_pair(net: Layers, x: Value, name: str) -> Value:
     """The sum of both attentions of a map."""
     height, width = x.shape[2:]
+    if net.form.joined_attention:
+        return _joined_pair(net, x, name)
     return net.graph.binary(
         "Add", _axial(net, x, f"{name}.Hattn", height), _axial(net, x, f"{name}.Wattn", width)
     )
@@ -110,13 +112,40 @@ def _axial_pair(net: Layers, x: Value, name: str) -> Value:
 def _axial(net: Layers, x: Value, name: str, axis: int) -> Value:
     """Attention between the positions of an axis: x + gate * values by softmax of queries by keys."""
     g = net.graph
-    query, key, value = (
-        g.reshape(_conv(net, x, f"{name}.{kind}_conv", channels, 1), 1, -1, axis)
+    parts = [
+        _conv(net, x, f"{name}.{kind}_conv", channels, 1)
         for kind, channels in (("query", DEPTH // 8), ("key", DEPTH // 8), ("value", DEPTH))
-    )
-    scores = g.unary("Softmax", g.matmul(g.transpose(query, 0, 2, 1), key), axis=-1)
-    mixed = g.reshape(g.matmul(value, g.transpose(scores, 0, 2, 1)), *x.shape)
+    ]
+    mixed = _mixed(net, parts, x.shape, axis)
     return g.binary("Add", g.binary("Mul", mixed, net.scalar(f"{name}.gamma")), x)
+
+
+def _joined_pair(net: Layers, x: Value, name: str) -> Value:
+    """The same by one 1x1 convolution: queries and keys, and values with their gates inside."""
+    g = net.graph
+    sizes, kernels, biases = [], [], []
+    for mode in ("Hattn", "Wattn"):
+        for kind, channels in (("query", DEPTH // 8), ("key", DEPTH // 8), ("value", DEPTH)):
+            part = f"{name}.{mode}.{kind}_conv"
+            kernel, bias = net.folded(f"{part}.conv", f"{part}.bn", (channels, DEPTH, 1, 1))
+            gate = net.weights.take(f"{name}.{mode}.gamma", (1,)) if kind == "value" else np.float32(1)
+            sizes.append(channels)
+            kernels.append(kernel * gate)
+            biases.append(bias * gate)
+    parts = g.split(g.conv(x, np.concatenate(kernels), np.concatenate(biases)), sizes)
+    mixed = [
+        _mixed(net, parts[:3], x.shape, x.shape[2]),
+        _mixed(net, parts[3:], x.shape, x.shape[3]),
+    ]
+    return g.binary("Add", g.binary("Add", *mixed), g.binary("Add", x, x))
+
+
+def _mixed(net: Layers, parts: list[Value], shape: tuple[int, ...], axis: int) -> Value:
+    """Values (1, 64, h, w) mixed along an axis by softmax of queries by keys."""
+    g = net.graph
+    query, key, value = (g.reshape(part, 1, -1, axis) for part in parts)
+    scores = g.unary("Softmax", g.matmul(g.transpose(query, 0, 2, 1), key), axis=-1)
+    return g.reshape(g.matmul(value, g.transpose(scores, 0, 2, 1)), *shape)
 
 
 def _sica(
@@ -148,16 +177,61 @@ def _sica(
               DEPTH, taps, relu=True)
         for kind, of, taps in (("query", x, 3), ("key", context, 1), ("value", context, 1))
     )  # fmt: skip
-    query = g.transpose(g.reshape(query, 1, DEPTH, height * width), 0, 2, 1)
-    scores = g.binary("Mul", g.matmul(query, g.reshape(key, 1, DEPTH, count)), DEPTH**-0.5)
-    scores = g.unary("Softmax", scores, axis=-1)
-    values = g.transpose(g.reshape(value, 1, DEPTH, count), 0, 2, 1)
-    refined = g.reshape(g.transpose(g.matmul(scores, values), 0, 2, 1), 1, DEPTH, height, width)
-    refined = _conv(net, refined, f"{name}.conv_out1", DEPTH, 3, relu=True)
-
-    y = _conv(net, g.concat([x, refined]), f"{name}.conv_out2", DEPTH, 3, relu=True)
+    refined = (_refined_small if net.form.small_context else _refined)(net, name, query, key, value)
+    if net.form.sums_for_concats:
+        y = _conv_of_both(net, x, refined, f"{name}.conv_out2")
+    else:
+        y = _conv(net, g.concat([x, refined]), f"{name}.conv_out2", DEPTH, 3, relu=True)
     y = _conv(net, y, f"{name}.conv_out3", DEPTH, 3, relu=True)
     return y, _conv(net, y, f"{name}.conv_out4", 1, 1)
+
+
+def _refined(net: Layers, name: str, query: Value, key: Value, value: Value) -> Value:
+    """Each pixel's mixture of the values, convolved.
+
+    Args:
+        net: graph and weights.
+        name: of the module.
+        query: (1, 64, h, w).
+        key: (1, 64, n, 1) of the n context vectors.
+        value: like `key`.
+    """
+    g = net.graph
+    shape, count = query.shape, key.shape[2]
+    rows = g.transpose(g.reshape(query, 1, DEPTH, -1), 0, 2, 1)
+    scores = g.binary("Mul", g.matmul(rows, g.reshape(key, 1, DEPTH, count)), DEPTH**-0.5)
+    scores = g.unary("Softmax", scores, axis=-1)
+    values = g.transpose(g.reshape(value, 1, DEPTH, count), 0, 2, 1)
+    mixed = g.reshape(g.transpose(g.matmul(scores, values), 0, 2, 1), *shape)
+    return _conv(net, mixed, f"{name}.conv_out1", DEPTH, 3, relu=True)
+
+
+def _refined_small(net: Layers, name: str, query: Value, key: Value, value: Value) -> Value:
+    """The same, the values multiplied into the kernel: the picture-sized mixture is never made.
+
+    The mixture is linear in the n scores of a pixel and the convolution is linear in the mixture, so
+    kernel times values is a kernel (64, n, 3, 3) on the scores.
+    """
+    g = net.graph
+    _, _, height, width = query.shape
+    count = key.shape[2]
+    columns = g.binary("Mul", g.transpose(g.reshape(key, DEPTH, count), 1, 0), DEPTH**-0.5)
+    scores = g.matmul(columns, g.reshape(query, DEPTH, -1))
+    scores = g.reshape(g.unary("Softmax", scores, axis=0), 1, count, height, width)
+    part = f"{name}.conv_out1"
+    kernel, bias = net.folded(f"{part}.conv", f"{part}.bn", (DEPTH, DEPTH, 3, 3))
+    values = g.transpose(g.reshape(value, DEPTH, count), 1, 0)
+    mixed = g.matmul(values, g.constant(kernel.reshape(DEPTH, DEPTH, 9)))
+    return g.unary("Relu", g.conv(scores, g.reshape(mixed, DEPTH, count, 3, 3), bias, pads=(1, 1)))
+
+
+def _conv_of_both(net: Layers, a: Value, b: Value, name: str) -> Value:
+    """A 3x3 convolution with ReLU of two features side by side, without laying them there."""
+    g = net.graph
+    channels = a.shape[1]
+    kernel, bias = net.folded(f"{name}.conv", f"{name}.bn", (DEPTH, channels + b.shape[1], 3, 3))
+    first = g.conv(a, kernel[:, :channels], pads=(1, 1))
+    return g.unary("Relu", g.binary("Add", g.conv(b, kernel[:, channels:], bias, pads=(1, 1)), first))
 
 
 def _regions(net: Layers, name: str, saliency: Value, detail: Value | None) -> Value:
@@ -179,7 +253,8 @@ def _regions(net: Layers, name: str, saliency: Value, detail: Value | None) -> V
 
 def _reconstruct(net: Layers, coarse: Value, detail: Value) -> Value:
     """The next map of the pyramid: the coarser one expanded, and its Laplacian added."""
-    return net.graph.binary("Add", _expand(net, coarse), detail)
+    expand = _expand_product if net.form.pyramid_products else _expand
+    return net.graph.binary("Add", expand(net, coarse), detail)
 
 
 def _expand(net: Layers, x: Value) -> Value:
@@ -197,6 +272,27 @@ def _expand(net: Layers, x: Value) -> Value:
     )
     line = gaussian()
     return g.conv(padded, (4 * np.outer(line, line)).astype(np.float32)[None, None])
+
+
+def _expand_product(net: Layers, x: Value) -> Value:
+    """The same as columns' matrix times map times rows' matrix: all of it is linear and separable."""
+    g = net.graph
+    down, across = (expansion(size).astype(np.float32) for size in x.shape[2:])
+    return g.matmul(g.matmul(g.constant(down), x), g.constant(across.T))
+
+
+def expansion(size: int) -> Array:
+    """The expansion of `size` numbers to twice as many, as a matrix (2 size, size) float64."""
+    reach = TAPS // 2
+    line = 2 * gaussian()
+    matrix = np.zeros((2 * size, size))
+    for row in range(2 * size):
+        for tap in range(TAPS):
+            at = abs(row + tap - reach)  # mirrored at the first number and, below, at the last
+            at = min(at, 2 * (2 * size - 1) - at)
+            if at % 2 == 0:  # between the numbers are zeros
+                matrix[row, at // 2] += line[tap]
+    return matrix
 
 
 TAPS = 7

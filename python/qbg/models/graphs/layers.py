@@ -24,12 +24,31 @@ class Form:
 
     Attributes:
         fold_norms: norms become part of the convolution before them.
+        split_free: a Res2Net block's first convolution is written as four, one for each quarter, and
+            not followed by a split, which would leave the runtime's blocked layout.
+        joined_attention: the six 1x1 convolutions of a pair of attentions are one, gates inside.
+        small_context: SICA's first convolution on the refined feature, a mixture of few vectors,
+            becomes one on the mixture's weights: 5 or 3 channels go in and not 64.
+        sums_for_concats: SICA's convolution on two features is the sum of two convolutions.
+        pyramid_products: expansion is a product with a constant matrix from either side.
     """
 
     fold_norms: bool = True
+    split_free: bool = True
+    joined_attention: bool = True
+    small_context: bool = True
+    sums_for_concats: bool = True
+    pyramid_products: bool = True
 
 
-PLAIN = Form(fold_norms=False)
+PLAIN = Form(
+    fold_norms=False,
+    split_free=False,
+    joined_attention=False,
+    small_context=False,
+    sums_for_concats=False,
+    pyramid_products=False,
+)
 FAST = Form()
 
 
@@ -73,14 +92,16 @@ class Layers:
         """
         g = self.graph
         pads = (dilation * (kernel[0] // 2), dilation * (kernel[1] // 2))
-        if norm is not None and self.form.fold_norms:
-            weight, bias = self.folded(name, norm, (out, x.shape[1], *kernel))
-            y = g.conv(x, weight, bias, stride=stride, pads=pads, dilation=dilation)
-        else:
-            weight = self.weights.take(f"{name}.weight", (out, x.shape[1], *kernel))
+        shape = (out, x.shape[1], *kernel)
+        if norm is None:
+            weight = self.weights.take(f"{name}.weight", shape)
             y = g.conv(x, weight, stride=stride, pads=pads, dilation=dilation)
-            if norm is not None:
-                y = g.norm(y, *self.statistics(norm, out), EPS)
+        elif self.form.fold_norms:
+            y = g.conv(x, *self.folded(name, norm, shape), stride=stride, pads=pads, dilation=dilation)
+        else:
+            weight = self.weights.take(f"{name}.weight", shape)
+            y = g.conv(x, weight, stride=stride, pads=pads, dilation=dilation)
+            y = g.norm(y, *self.statistics(norm, out), EPS)
         return g.unary("Relu", y) if relu else y
 
     def folded(self, name: str, norm: str, shape: tuple[int, ...]) -> tuple[Array, Array]:
