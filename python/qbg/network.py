@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Network:
         output_shape: (C, h, w); h = w = 0 where the size is the input's.
         precision: of the weights in the main, as in `fp32`.
         output_type: `float32`, or `float16` as some exports have it.
+        declared: what the file says of itself to qbg: its metadata whose keys begin with `qbg.`.
     """
 
     path: str
@@ -31,3 +33,4 @@ class Network:
     output_shape: tuple[int, int, int]
     precision: str = "fp32"
     output_type: str = "float32"
+    declared: Mapping[str, str] = field(default_factory=dict, hash=False)

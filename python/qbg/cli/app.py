@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import bench, discard, doctor, download, models, remove, verify
+from qbg.cli import bench, build, discard, doctor, download, models, remove, verify
 from qbg.cli.exits import guarded
 
 
@@ -45,4 +45,5 @@ models_app.command("info")(guarded(models.info_command))
 models_app.command("download")(guarded(download.command))
 models_app.command("remove")(guarded(discard.command))
 models_app.command("verify")(guarded(verify.command))
+models_app.command("build")(guarded(build.command))
 app.add_typer(models_app, name="models")

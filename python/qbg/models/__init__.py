@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qbg.errors import ModelNotFoundError
 from qbg.models.content import refuse_strangers
+from qbg.models.declared import declared_note, declared_recipe
 from qbg.models.files import KNOWN, digest, find
 from qbg.models.model import Evidence
 from qbg.models.recipe_file import read_recipe
@@ -48,7 +49,8 @@ def resolve(
     Args:
         name: a name of `MODELS` or the path of an ONNX file. None: the built-in model.
         recipe: a recipe, or the path of a TOML file, instead of the registry's (which a known file
-            gets by whatever path, because its checksum tells) or the guessed one.
+            gets by whatever path, because its checksum tells), the one that the file carries, or
+            the guessed one.
 
     Raises:
         ModelNotFoundError: no such file or name.
@@ -90,6 +92,11 @@ def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: R
     recipe = given
     if recipe is None and model is not None:
         recipe = model.recipe
+    if recipe is None:
+        recipe = declared_recipe(network.declared, str(path))
+    note = declared_note(network.declared)
+    if note is not None:
+        notes.append(f"{path}: {note}")
     if recipe is None:
         recipe, line = guess(network)
         notes.append(line)

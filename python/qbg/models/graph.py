@@ -73,6 +73,7 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
             NO_MAP,
         )
     fixed = bool(declared) and all(declared[1:])
+    metadata = session.get_modelmeta().custom_metadata_map
     return Network(
         path=str(path),
         digest=digest,
@@ -81,6 +82,7 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
         output_name=result.name,
         output_shape=_planes(declared) if fixed and height and width else (0, 0, 0),
         output_type=OUTPUT_TYPES[result.type],
+        declared={key: text for key, text in metadata.items() if key.startswith("qbg.")},
     )
 
 
