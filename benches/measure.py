@@ -7,7 +7,6 @@ prints; `spine.py` does. Left out on purpose: throwing away of slow rounds. All 
 from __future__ import annotations
 
 import os
-import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +15,9 @@ from typing import Any
 
 from qbg.bench import machine as here
 from qbg.bench import system, watch
+from qbg.bench.statistics import paired_ratio
 
 ROOT = Path(__file__).parents[1]
-RESAMPLES = 4000
 LOAD_LIMIT = 0.5
 """Runnable threads of others at the start, averaged over a minute, above which a run is called invalid."""
 
@@ -69,15 +68,9 @@ def clock(work: Callable[[], object]) -> float:
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
-    """Median of the rounds' ratios, with a 95 % bootstrap interval (percentiles, fixed seed)."""
-    pairs = [a / b for a, b in zip(over, under, strict=True)]
-    draw = random.Random(251)
-    medians = sorted(statistics.median(draw.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES))
-    return {
-        "median": statistics.median(pairs),
-        "low": medians[int(RESAMPLES * 0.025)],
-        "high": medians[int(RESAMPLES * 0.975) - 1],
-    }
+    """Median of the rounds' ratios, with the interval that `qbg bench` gives it."""
+    found = paired_ratio(over, under)
+    return {"median": found.value, "low": found.low, "high": found.high}
 
 
 def summary(times: Sequence[float]) -> dict[str, Any]:

@@ -224,8 +224,8 @@ try:
             sys.exit(3)
         expected = answer.headers.get("Content-Length")
         got, shown = 0, time.monotonic()
-        with open(part, mode) as stream:
-            while block := answer.read(1 << 20):
+        with open(part, mode, buffering=0) as stream:
+            while block := answer.read1(1 << 18):  # what has come, so that a part is worth its bytes
                 stream.write(block)
                 got += len(block)
                 if time.monotonic() - shown > 5:
@@ -239,6 +239,8 @@ except urllib.error.HTTPError as error:
         sys.exit(0)
     print(f"{url}: {error.code} {error.reason}", file=sys.stderr)
     sys.exit(1 if error.code in (408, 429) or error.code >= 500 else 2)
+except KeyboardInterrupt:
+    sys.exit(130)
 except (OSError, http.client.HTTPException) as error:
     print(f"{url}: {error}", file=sys.stderr)
     sys.exit(2 if isinstance(error, OSError) and error.errno == 28 else 1)

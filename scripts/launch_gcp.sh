@@ -191,7 +191,7 @@ run_sh() { # what runs over there; the exit code is the last thing that it write
     printf '#!/usr/bin/env bash\n{\n'
     printf '    sudo apt-get -q update &&\n    sudo apt-get -q install -y %s &&\n' "${packages[*]}"
     if [ "$FROM" = checkout ]; then
-        printf '    rustup toolchain install stable --profile minimal &&\n    tar -xzf qbg.tar.gz &&\n'
+        printf '    rustup set profile minimal && rustup default stable &&\n    tar -xzf qbg.tar.gz &&\n'
     fi
     printf '   ' && printf ' %q' "${inner[@]}"
     printf '\n} >log.txt 2>&1\n%s\n' "echo \$? >code.part && mv code.part code"
@@ -215,6 +215,7 @@ FAILED=0
 
 finish() {
     local code=$? found
+    set +e # nothing that fails here may keep the machine
     trap - EXIT
     trap '' INT TERM HUP
     [ "$STAGE" = STAGE ] || rm -rf -- "$STAGE"
@@ -230,7 +231,11 @@ finish() {
             say "the machine is kept, and costs money until Google deletes it after $DURATION. To delete it now:"
             show "${delete[@]}" >&2
         elif ! run "${delete[@]}" && ! run "${delete[@]}" && ! run "${delete[@]}"; then
-            lost
+            if found=$("${listed[@]}") && [ -z "$found" ]; then
+                say "the machine is gone already"
+            else
+                lost
+            fi
         fi
     fi
     exit "$code"
@@ -298,6 +303,7 @@ else
     STAGE=$(mktemp -d)
     trap finish EXIT
     trap 'exit 130' INT TERM HUP
+    trap '' PIPE # nobody may be reading any more
 fi
 
 if [ "$YES" -eq 1 ]; then

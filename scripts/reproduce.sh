@@ -157,10 +157,11 @@ see() {
 bench() {
     local name=$1 code=0
     shift
-    local line=("$QBG" bench "$@" --json "$OUT/$name.json" --html "$OUT/$name.html" --markdown "$OUT/$name.md")
+    local line=("$QBG" bench "$@" --json "$OUT/$name.json" --html "$OUT/$name.html" --markdown "$OUT/$name.md"
+        --work "$WORK/outputs") # beside the pictures: a temporary folder may be memory
     if [ -n "$PRICE" ]; then line+=(--price-per-hour "$PRICE"); fi
     # A record that is there is that of an earlier call: finished or not, it is gone on with.
-    if [ -f "$OUT/$name.json" ]; then line+=(--resume); fi
+    if [ -f "$OUT/$name.json" ]; then line+=(--resume "$OUT/$name.json"); fi
     printf '%s2>&1 | tee -a %q\n' "$(quoted "${line[@]}")" "$OUT/$name.log"
     [ "$YES" -eq 1 ] || return 0
     { "${line[@]}" 2>&1 | tee -a "$OUT/$name.log"; } || code=$?

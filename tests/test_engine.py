@@ -12,7 +12,8 @@ import onnx
 import pytest
 
 from qbg.engine import NAMES, make
-from qbg.engine.onnx import first_line
+from qbg.engine.onnx import OnnxEngine, first_line
+from qbg.engine.simulated import SimulatedEngine
 from qbg.errors import EngineError, ModelError
 from qbg.network import Network
 
@@ -177,3 +178,37 @@ def test_first_line_of_onnxruntimes_errors() -> None:
     )
     assert first_line(error) == "Unsupported IR: 99"
     assert first_line(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(("sessions", "expected"), [("node", 2), ("one", 1), ("worker", 3)])
+def test_who_shares_a_session(sessions: str, expected: int, quick_model: Path) -> None:
+    engine = OnnxEngine(facts(quick_model), sessions=sessions)
+    slots = [Slot(node=0), Slot(node=0), Slot(node=1)]
+    for index, slot in enumerate(slots):
+        slot.index = index
+        engine.make_worker(slot)
+    assert engine.describe()["sessions"] == expected
+
+
+def test_an_unknown_way_to_share_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="node, one, worker"):
+        OnnxEngine(facts(), sessions="none")
+
+
+def test_drawn_times_are_all_used_in_an_order_of_the_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("qbg.engine.simulated.time.sleep", slept.append)
+    times = tuple(number / 100 for number in range(8))
+    orders = []
+    for index in (0, 1, 0):
+        slot = Slot()
+        slot.index = index
+        infer = SimulatedEngine(facts(), seconds=0.5, times=times).make_worker(slot)
+        slept.clear()
+        for _turn in range(16):
+            infer()
+        assert sorted(slept[:8]) == sorted(slept[8:]) == list(times)
+        orders.append(tuple(slept))
+    assert orders[0] == orders[2] != orders[1]
+    with pytest.raises(ValueError, match="0 to 3600"):
+        SimulatedEngine(facts(), seconds=None, times=(-1.0,))

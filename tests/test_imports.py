@@ -1,6 +1,7 @@
 """Who may import whom, read from the sources and from a fresh interpreter, compared with the house's picture.
 
-cli -> { remover, report, models, engine }; remover -> { engine, models, _native }; report reads records only.
+cli -> { remover, bench, report, models, engine }; remover -> { engine, models, _native }; bench -> { remover,
+report's types }; report reads records and documents only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "python" / "qbg"
-HEAVY = ("numpy", "onnxruntime", "openvino", "rich", "typer", "PIL", "qbg.cli", "qbg.report")
+HEAVY = ("numpy", "onnxruntime", "openvino", "rich", "typer", "PIL", "qbg.cli", "qbg.bench", "qbg.report")
+
+RENDERERS = ("terminal", "markdown", "html", "svg", "console", "bench_console")
 
 # For each part of the package: the parts it must never import, in whatever function.
 FORBIDDEN = {
@@ -27,7 +30,9 @@ FORBIDDEN = {
     "engine": ("qbg.cli", "qbg.report", "qbg.remover", "rich", "typer", "PIL"),
     "models": ("qbg.cli", "qbg.report", "qbg.remover", "rich", "typer"),
     "remover": ("qbg.cli", "qbg.report", "rich", "typer"),
-    "report": ("qbg.cli", "qbg.remover", "qbg.engine", "qbg.models", "onnxruntime", "typer"),
+    "bench": ("qbg.cli", "rich", "typer", *(f"qbg.report.{name}" for name in RENDERERS)),
+    "trial": ("qbg",),
+    "report": ("qbg.bench", "qbg.cli", "qbg.remover", "qbg.engine", "qbg.models", "onnxruntime", "typer"),
 }
 
 

@@ -415,3 +415,30 @@ def test_the_remover_passes_it_on(quick_model: Path, pictures: Path, tmp_path: P
     assert summary.unpinned >= 0
     with pytest.raises(ValueError, match="level"):
         Remover(quick_model, simd="mmx")
+
+
+OFF = ("stealing", "lock_free", "ring", "reuse", "mmap")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("off", [(), *((name,) for name in OFF), OFF], ids="-".join)
+def test_parts_switched_off_do_each_picture_once_and_alike(
+    off: tuple[str, ...], workers: int, pictures: Path, tmp_path: Path
+) -> None:
+    trial = Trial(count=40, **dict.fromkeys(off, False))
+    plain, switched = tmp_path / "plain", tmp_path / "switched"
+    with core(workers=workers) as made:
+        rows(begin(made, [pictures], plain, Trial(count=40)))
+        run = begin(made, [pictures], switched, trial)
+        table, summary = rows(run), run.summary()
+    assert sorted(table["index"]) == list(range(40))
+    assert set(table["status"]) == {0}
+    assert files(switched) == files(plain)
+    assert all((switched / name).read_bytes() == (plain / name).read_bytes() for name in files(plain))
+    steals = {name: summary["steals"][name] for name in ("own", "injector", "local", "remote")}
+    assert sum(steals.values()) == 40
+    if "stealing" in off:
+        assert steals["local"] == steals["remote"] == 0
+        assert all(int(row["index"]) % workers == int(row["worker"]) for row in table), "fixed shares"
+    elif "lock_free" in off:
+        assert steals == {"own": 0, "injector": 40, "local": 0, "remote": 0}, "one queue"

@@ -31,6 +31,7 @@ from qbg.summary import Progress, Summary
 if TYPE_CHECKING:
     from qbg._native import Core, Result, Slot
     from qbg.engine import Engine, Infer
+    from qbg.network import Network
     from qbg.trial import Trial
 
 PINS = ("auto", "cpu", "node", "off")
@@ -51,7 +52,8 @@ class Remover:
     Args:
         model: a name from `qbg models list` or the path of an ONNX file. None: the built-in u2netp.
         workers: pictures worked on at once. None: one per CPU that this process may use.
-        engine: what runs the network: `onnxruntime`; `null` and `simulated:SECONDS` for measuring.
+        engine: what runs the network: `onnxruntime`; `null` and `simulated:SECONDS` for measuring; or a
+            callable that makes a `qbg.engine.Engine` for a `qbg.network.Network`.
         threads_per_worker: threads of one inference; more than 1 only helps with fewer pictures
             than CPUs.
         pin: `auto`, `cpu`, `node` or `off`: whether workers stay on their CPU or NUMA node.
@@ -76,7 +78,7 @@ class Remover:
         model: str | os.PathLike[str] | None = None,
         *,
         workers: int | None = None,
-        engine: str = engines.DEFAULT,
+        engine: str | Callable[[Network], Engine] = engines.DEFAULT,
         threads_per_worker: int = 1,
         pin: str = "auto",
         recipe: Recipe | str | os.PathLike[str] | None = None,
@@ -91,13 +93,18 @@ class Remover:
         if workers is not None:
             whole("option", "workers", workers, 1, WORKERS_LIMIT)
         whole("option", "threads_per_worker", threads_per_worker, 1, WORKERS_LIMIT)
-        if not isinstance(engine, str):
+        if not isinstance(engine, str) and not callable(engine):
             raise TypeError(f"option `engine` is {engine!r}, but must be one of: {', '.join(engines.NAMES)}")
         if recipe is not None and not isinstance(recipe, Recipe | str | os.PathLike):
             raise TypeError(f"option `recipe` is {recipe!r}, but must be a Recipe or a path")
         self._options = make_options(None, **options)
         self._resolved = resolve(None if model is None else path_text("model", model), recipe)
-        self._engine: Engine = engines.make(engine, self._resolved.network, threads=threads_per_worker)
+        network = self._resolved.network
+        self._engine: Engine = (
+            engines.make(engine, network, threads=threads_per_worker)
+            if isinstance(engine, str)
+            else engine(network)
+        )
         self._pid = os.getpid()
         self._closed = False
         self._refusal: QbgError | None = None

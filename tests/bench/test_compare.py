@@ -161,7 +161,7 @@ def test_both_run_alike_in_turns(
     assert [note["name"] for note in called] == turns
     ours, theirs = called[0], called[1]
     assert ours["arguments"][0] == "remove"
-    assert ours["arguments"][3:] == ["--json", "--quiet", "--workers", "7"]
+    assert ours["arguments"][3:] == ["--json", "--quiet", "--model", "u2netp", "--workers", "7"]
     assert theirs["arguments"][:3] == ["p", "-m", "u2netp"]
     assert theirs["arguments"][3] == ours["arguments"][1]
     assert ours["cpus"] == theirs["cpus"] == allowed[-1:]

@@ -52,6 +52,10 @@ def test_interval_turns_over() -> None:
     assert money is not None
     assert (money.low, money.value, money.high) == pytest.approx((80.0, 100.0, 125.0))
     assert (money.count, money.method) == (5, "bootstrap")
+    slow = cost.inverse(Interval(0.5, 0.4, 0.8, 5, "bootstrap"))
+    assert (slow.low, slow.value, slow.high) == pytest.approx((1.25, 2.0, 2.5))
+    alone = cost.inverse(Interval(0.5, -math.inf, math.inf, 1, "none"))
+    assert (alone.low, alone.high) == (-math.inf, math.inf)
     open_end = cost.inverse(Interval(10.0, -1.0, 20.0, 3, "range"))
     assert (open_end.low, open_end.high) == (0.05, math.inf)
 

@@ -54,6 +54,8 @@ class Tree:
     """A folder that stands for `/`."""
 
     def __init__(self, root: Path) -> None:
+        if os.name == "nt":
+            pytest.skip("SKIPPED: Windows has no names with a colon, as Linux's energy counters have")
         self.root = root
 
     def put(self, name: str, content: str | bytes) -> Tree:
@@ -404,7 +406,7 @@ def test_watch_counts_what_happened_in_between(tree: Tree) -> None:
     tree.put("proc/stat", f"cpu  {1000 * hertz} 0 0 0 0 0 0 {2 * hertz} 0 0\n")
     clock.now += 2
     seen = watch.stop()
-    assert seen.seconds == 4
+    assert (seen.began_s, seen.seconds) == (100, 4)
     assert seen.quiet.load_1min == 1.25
     assert seen.quiet.steal_cpu == pytest.approx(0.5)
     assert seen.quiet.others_cpu == pytest.approx((1000 - seen.cpu_s) / 4, abs=0.01)

@@ -39,6 +39,8 @@ def test_the_complete_list() -> None:
     ]
     assert len(found) == len(set(found))
     assert set(found) == LISTED
+    order = [table.key for table in platforms.TABLES]
+    assert [place[0] for place in found] == sorted((place[0] for place in found), key=order.index)
 
 
 RATES = {1: "0.60", 2: "1.19", 4: "2.37", 8: "4.68", 16: "9.28", 32: "18.41", 64: "37.12", 128: "74.85"}
@@ -93,6 +95,22 @@ def test_every_derived_cell_is_recomputed_and_only_the_wrong_ones_are_listed() -
     assert listed == {place: expected[place] for place in wrong}
 
 
+def test_one_core_is_narrowed_by_what_follows() -> None:
+    """The ends, from the two cells that are tightest: 384 cores' speed-up and 128 cores' or 384 cores'."""
+    bounds = []
+    for cores, speedup in ((128, "124.8"), (256, "250.4"), (384, "383.6")):
+        rate, goal = Fraction(RATES[cores]), Fraction(speedup)
+        ends = (
+            (rate - Fraction("0.005")) / (goal + Fraction("0.05")),
+            (rate + Fraction("0.005")) / (goal - Fraction("0.05")),
+        )
+        bounds.append(ends)
+    found = platforms._one_core()
+    assert float(found.low) == pytest.approx(float(max(low for low, _ in bounds)), abs=1e-12)
+    assert float(found.high) == pytest.approx(float(min(high for _, high in bounds)), abs=1e-12)
+    assert f"{found.low:.5f} {found.high:.5f}" == "0.59986 0.60004"
+
+
 @pytest.mark.parametrize(("cores", "printed"), [(64, "96.9"), (256, "97.9")])
 def test_contradictions_of_efficiency_hold_for_any_unprinted_digits(cores: int, printed: str) -> None:
     """384 cores' 99.9 % and 383.6 narrow one core's rate; no rate in there gives the other cell."""
@@ -128,7 +146,12 @@ def test_what_the_remarks_say() -> None:
         )
     assert half_up(Fraction("15.00") / Fraction("4.63"), 2) == "3.24"
     assert half_up(10**9 / (Fraction("343.7") * 86400), 2) == "33.67"
-    assert set(platforms.REMARKS) <= {(doubt.table, doubt.row, doubt.column) for doubt in platforms.doubts()}
+    places = {(doubt.table, doubt.row, doubt.column): doubt for doubt in platforms.doubts()}
+    assert set(platforms.REMARKS) <= set(places)
+    for place, doubt in places.items():
+        if place not in platforms.REMARKS and doubt.grade != UNIT:
+            assert doubt.grade == ROUNDING
+            assert doubt.sentence.endswith("can explain it.")
 
 
 def test_seconds_fit_where_milliseconds_do_not() -> None:
@@ -165,6 +188,14 @@ def test_tables_are_whole() -> None:
         assert set(table.estimated) <= {row[0] for row in table.rows}
     assert platforms.numbers(platforms.PLATFORMS, platforms.RATE) == (33.81, 68.0, 136.0, 230.14)
     assert platforms.API.cell("API", "$/image") == "0.02"
+    assert platforms.MACHINE.number("vCPU", "value") == platforms.CORES
+    assert platforms.MACHINE.number("images", "value") == platforms.IMAGES
+    assert platforms.MACHINE.number("workers", "value") == platforms.WORKERS
+    assert platforms.MACHINE.number("memory [GB]", "value") == platforms.MEMORY_TOTAL_GB
+    assert float(platforms.MACHINE.number("images/s", "value")) == platforms.IMAGES_PER_S
+    assert platforms.MACHINE.cell("price an hour [$]", "value") == platforms.PLATFORMS.cell(
+        "384-core CPU", "$/h"
+    )
     with pytest.raises(KeyError):
         platforms.SCALING.cell("3", "per core")
     with pytest.raises(KeyError):

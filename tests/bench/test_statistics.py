@@ -179,12 +179,24 @@ def test_line_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert hits / 2000 == pytest.approx(0.95, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    ("freedom", "quantile"),
-    [(1, 12.7062), (3, 3.18245), (10, 2.22814), (11, 2.20099), (15, 2.13145), (30, 2.04227), (120, 1.97993)],
-)
-def test_student_quantile_against_printed_tables(freedom: int, quantile: float) -> None:
-    assert stats.student_quantile(freedom) == pytest.approx(quantile, abs=3e-5)
+PRINTED = "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120"
+
+
+def test_student_quantile_against_printed_tables() -> None:
+    for freedom, printed in enumerate(PRINTED.split(), start=1):
+        assert f"{stats.student_quantile(freedom):.3f}" == printed
+    for freedom, quantile in ((11, 2.200985), (20, 2.085963), (30, 2.042272), (120, 1.979930)):
+        assert stats.student_quantile(freedom) == pytest.approx(quantile, abs=2e-5)
+    with pytest.raises(ValueError, match="degree of freedom"):
+        stats.student_quantile(0)
+
+
+def test_interval_in_another_unit() -> None:
+    found = stats.Interval(2.0, 1.5, 2.5, 5, "bootstrap")
+    assert found.width_share == 0.5
+    assert found.scaled(10.0) == stats.Interval(20.0, 15.0, 25.0, 5, "bootstrap")
+    assert stats.Interval(0.0, -1.0, 1.0, 5).width_share == math.inf
+    assert found.words == "95 % interval (bootstrap) from 5 values"
 
 
 def by_enumeration(first: list[float], second: list[float]) -> float:
@@ -210,13 +222,23 @@ def test_mann_whitney_with_ties_against_enumeration(first: list[float], second: 
     assert stats.mann_whitney(first, second) == pytest.approx(by_enumeration(first, second))
 
 
-def test_mann_whitney_approximation_meets_the_exact_count() -> None:
+@pytest.mark.parametrize("shift", [0.0, 0.1, 0.2, 0.3])
+def test_mann_whitney_approximation_meets_the_exact_count(shift: float) -> None:
+    """41 values are approximated; the exact count is that of the same 41 with the limit raised."""
     random = np.random.default_rng(3)
-    first, second = random.normal(0, 1, 20), random.normal(0.7, 1, 20)
-    exact = stats.mann_whitney(first, second)
-    longer = stats.mann_whitney(np.append(first, first[0]), second)
-    assert longer == pytest.approx(exact, abs=0.02)
+    first = np.round(random.normal(0, 1, 21), 1)  # rounded, so that there are ties
+    second = np.round(random.normal(shift, 1, 20), 1)
+    approximate = stats.mann_whitney(first, second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stats, "EXACT_UP_TO", 41)
+        exact = stats.mann_whitney(first, second)
+    assert exact > 0.005
+    assert approximate == pytest.approx(exact, rel=0.05, abs=0.001)
+
+
+def test_mann_whitney_of_equal_values_is_certain_of_nothing() -> None:
     assert stats.mann_whitney([1.0] * 30, [1.0] * 30) == 1.0
+    assert stats.mann_whitney([1.0] * 3, [1.0] * 3) == 1.0
 
 
 def alarms(count: int, rounds: int, seed: int, change: float = 1.0) -> float:

@@ -3,111 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qbg.bench.validity import DOUBT, FATAL, Finding, judge
-from qbg.report.record import (
-    Case,
-    Gate,
-    GateSample,
-    Machine,
-    Memory,
-    Outcome,
-    Quiet,
-    Record,
-    Software,
-    Subject,
-)
-
-MACHINE = Machine(
-    cpu="a CPU",
-    flags=(),
-    simd="avx2",
-    cpus_online=4,
-    cpus_allowed=4,
-    quota_cpus=None,
-    smt=False,
-    numa_nodes=1,
-    memory_bytes=8 << 30,
-    governor="performance",
-    virtual=False,
-    system="Linux",
-)
-SUBJECT = Subject(
-    model="u2netp",
-    model_digest="0",
-    model_bytes=1,
-    engine="onnx",
-    precision="fp32",
-    input_height_px=320,
-    input_width_px=320,
-    images="a folder",
-    distinct=100,
-    images_bytes=1,
-    mean_pixels=1e6,
-    images_digest="0",
-    output="cut-out png",
-)
-QUIET = Quiet(load_1min=0.1, others_cpu=0.01, steal_cpu=0.0, throttled_s=0.0)
-MEMORY = Memory(peak_rss_bytes=None, pss_bytes=None, before_bytes=None, loaded_bytes=None, slots_bytes=None)
-SAMPLE = GateSample(image="a.jpg", mean_levels=0.0, off_share=0.0, worst_level=0, iou=1.0)
-GATE = Gate(case="scaling-2", reference="fp32", rule="r", samples=(SAMPLE,) * 32, passed=True, reason=None)
-CLOSED = Case(name="scaling-2", kind="scaling", workers=2, seconds=10.0)
-OPEN = Case(name="open", kind="open-loop", workers=2, seconds=10.0, rate_per_s=14.0)
-
-
-def outcome(case: Case, repeat: int, **changes: Any) -> Outcome:
-    """Two workers that take 0.1 s for each picture, for 10 s."""
-    rate = case.rate_per_s or 10.0 * case.workers
-    images = round(rate * 10)
-    plain = Outcome(
-        case=case.name,
-        repeat=repeat,
-        began_s=12.0 * repeat,
-        warm_up_s=0.4,
-        warm_up_images=2 * case.workers,
-        window_s=10.0,
-        images=images,
-        failed=0,
-        images_per_s=rate,
-        concurrency=rate * 0.1,
-        wall_s=10.5,
-        wall_images=images + 6,
-        service_s=(0.1,) * images,
-        response_s=(0.12,) * images if case.rate_per_s else (),
-        stage_s={},
-        steals={},
-        idle_share=1 - rate * 0.1 / case.workers,
-        cpu_s=20.0,
-        switches_voluntary=0,
-        switches_involuntary=0,
-        unpinned=0,
-        energy_j=None,
-        memory=MEMORY,
-        quiet=QUIET,
-    )
-    return dataclasses.replace(plain, **changes)
-
-
-def record(**changes: Any) -> Record:
-    """All is well with it."""
-    plain = Record(
-        command="qbg bench",
-        created="2026-01-01T00:00:00Z",
-        title="qbg bench",
-        machine=MACHINE,
-        software=Software(versions={}, build_profile="release", git="abc"),
-        subject=SUBJECT,
-        cases=(CLOSED, OPEN),
-        outcomes=tuple(outcome(case, repeat) for repeat in range(3) for case in (CLOSED, OPEN)),
-        gate=GATE,
-        finished=True,
-    )
-    return dataclasses.replace(plain, **changes)
+from qbg.report.record import Case, Machine, Quiet, Record, Software
+from records import CLOSED, GATE, MACHINE, OPEN, QUIET, SAMPLE, SUBJECT, outcome, record
 
 
 def with_outcome(case: Case = CLOSED, **changes: Any) -> Record:
@@ -284,6 +190,58 @@ def test_little_s_law_within_five_percent(factor: float) -> None:
         assert any(finding.check == "little" for finding in found.reasons) == broken
 
 
+def pool(seed: int, scatter: float, services: float) -> dict[str, Any]:
+    """What two workers with lognormal service times (mean 1 s) leave in a window of an honest run."""
+    random = np.random.default_rng(seed)
+    sigma = math.sqrt(math.log(1 + scatter**2))
+    jobs = []
+    for _ in range(2):
+        clock = 0.0
+        while clock < services + 6:
+            took = math.exp(random.normal(-(sigma**2) / 2, sigma))
+            jobs.append((clock, clock + took))
+            clock += took
+    start, stop = 3.0, 3.0 + services
+    overlaps = [max(0.0, min(end, stop) - max(begin, start)) for begin, end in jobs]
+    ended = tuple(end - begin for begin, end in jobs if start < end <= stop)
+    return {
+        "images": len(ended),
+        "service_s": ended,
+        "window_s": services,
+        "wall_s": services + 6,
+        "concurrency": sum(overlaps) / services,
+        "images_per_s": sum(over / (end - begin) for over, (begin, end) in zip(overlaps, jobs, strict=True))
+        / services,
+        "idle_share": 0.0,
+    }
+
+
+def test_honest_pools_are_hardly_ever_called_invalid() -> None:
+    for scatter, most in ((0.1, 0.0), (0.3, 0.01), (0.6, 0.03)):
+        verdicts = [judge(with_case(CLOSED, **pool(seed, scatter, 15.0))) for seed in range(100)]
+        wrong = [finding for verdict in verdicts for finding in verdict.reasons if finding.check == "little"]
+        assert sum(finding.severity == FATAL for finding in wrong) <= most * 100
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.5, 2.0, 1e3])
+def test_wrong_units_and_double_counting_are_always_found(factor: float) -> None:
+    for seed in range(20):
+        run = pool(seed, 0.6, 15.0)
+        run["images_per_s"] *= factor
+        assert "little" in {
+            finding.check for finding in judge(with_case(CLOSED, **run)).reasons if finding.severity == FATAL
+        }
+
+
+def test_scatter_may_explain_a_little() -> None:
+    times = (0.02, 0.26) * 10 + (0.1,) * 10
+    run = {"images": 30, "service_s": times, "images_per_s": 15.0, "window_s": 2.6, "wall_s": 3.0}
+    finding = only(with_case(CLOSED, **run, concurrency=1.7, idle_share=0.15))
+    assert (finding.check, finding.severity) == ("little", DOUBT)
+    finding = only(with_case(CLOSED, **run, concurrency=1.4, idle_share=0.3))
+    assert (finding.check, finding.severity) == ("little", FATAL)
+
+
 def test_more_pictures_in_work_than_workers() -> None:
     found = judge(with_outcome(concurrency=2.02, service_s=(0.101,) * 200))
     assert "concurrency" in {finding.check for finding in found.reasons}
@@ -407,3 +365,120 @@ def test_an_open_loop_at_the_limit_is_overloaded_at_once() -> None:
     finding = only(with_case(case))
     assert (finding.check, finding.severity) == ("overload", DOUBT)
     assert "lower --rate" in finding.advice
+
+
+def seen(found: Record) -> list[tuple[str, str]]:
+    """(check, severity) of each finding."""
+    return [(finding.check, finding.severity) for finding in judge(found).reasons]
+
+
+@pytest.mark.parametrize(
+    ("check", "field", "quietly", "doubtful", "still_doubtful", "fatally"),
+    [
+        ("others", "others_cpu", 0.079, 0.081, 0.399, 0.401),  # of four CPUs: 2 % and 10 %
+        ("steal", "steal_cpu", 0.039, 0.041, 0.199, 0.201),  # 1 % and 5 %
+        ("throttled", "throttled_s", 0.104, 0.106, 0.524, 0.526),  # of 10.5 s: 1 % and 5 %
+    ],
+)
+def test_where_quiet_ends(
+    check: str, field: str, quietly: float, doubtful: float, still_doubtful: float, fatally: float
+) -> None:
+    def at(value: float) -> list[tuple[str, str]]:
+        return seen(with_outcome(quiet=quiet(**{field: value})))
+
+    assert at(quietly) == []
+    assert at(doubtful) == at(still_doubtful) == [(check, DOUBT)]
+    assert at(fatally) == [(check, FATAL)]
+
+
+@pytest.mark.parametrize(("cpus", "limit"), [(4, 0.9), (384, 38.9)])
+def test_where_load_begins(cpus: int, limit: float) -> None:
+    def at(load: float) -> list[tuple[str, str]]:
+        plain = with_outcome(began_s=-1.0, quiet=quiet(load_1min=load))
+        return seen(dataclasses.replace(plain, machine=machine(cpus_online=cpus, cpus_allowed=cpus)))
+
+    assert at(limit - 0.01) == []
+    assert at(limit + 0.01) == [("load", DOUBT)]
+
+
+def test_where_frequency_counts_as_varying() -> None:
+    assert seen(with_outcome(quiet=quiet(frequency_low_hz=2.41e9, frequency_high_hz=3e9))) == []
+    varying = with_outcome(quiet=quiet(frequency_low_hz=2.39e9, frequency_high_hz=3e9))
+    assert "(now: performance)" in only(varying).advice
+    unknown = only(dataclasses.replace(varying, machine=machine(governor=None)))
+    assert "(now: unknown)" in unknown.advice
+
+
+def test_where_enough_begins() -> None:
+    assert seen(with_outcome(images=20, service_s=(0.1,) * 20)) == []
+    assert seen(with_outcome(images=19, service_s=(0.1,) * 19)) == [("samples", FATAL)]
+    assert seen(with_outcome(warm_up_images=2)) == []
+    assert seen(with_outcome(window_s=2.0, wall_s=2.5)) == []
+    assert seen(with_outcome(window_s=1.99, wall_s=2.5)) == [("time", FATAL)]
+    assert ("samples", FATAL) in seen(with_outcome(service_s=()))
+
+
+def test_where_repeats_begin_to_scatter() -> None:
+    def at(rate: float) -> list[tuple[str, str]]:
+        return seen(with_outcome(images_per_s=rate, concurrency=rate / 10, idle_share=1 - rate / 20))
+
+    assert at(18.1) == []
+    assert at(17.9) == [("spread", DOUBT)]
+
+
+def test_idle_is_checked_in_both_directions() -> None:
+    half = {"images_per_s": 10.0, "concurrency": 1.0, "images": 100, "service_s": (0.1,) * 100}
+    assert seen(with_case(CLOSED, **half, idle_share=0.5)) == []
+    assert seen(with_case(CLOSED, **half, idle_share=0.0)) == [("idle", FATAL)]
+    assert seen(with_case(CLOSED, idle_share=0.5)) == [("idle", FATAL)]
+
+
+def test_where_a_rate_counts_as_missed() -> None:
+    """Of 10,000 arrivals 5 % count, of 140 three times their own scatter of 8 %."""
+    case = dataclasses.replace(OPEN, rate_per_s=10.0)
+    many = {"images": 10_000, "window_s": 1000.0, "wall_s": 1000.5}
+
+    def at(rate: float, **changes: Any) -> list[tuple[str, str]]:
+        return seen(
+            with_case(case, images_per_s=rate, concurrency=rate / 10, idle_share=1 - rate / 20, **changes)
+        )
+
+    assert at(10.49, **many) == at(9.51, **many) == []
+    assert at(10.51, **many) == at(9.49, **many) == [("rate", DOUBT)]
+    assert at(7.6, images=140) == []
+    assert at(7.4, images=140) == [("rate", DOUBT)]
+    more = with_case(case, images_per_s=12.0, concurrency=1.2, idle_share=0.4, **many)
+    assert only(more).advice == "measure longer"
+
+
+@pytest.mark.parametrize(
+    ("early", "middle", "late", "overloaded"),
+    [
+        (0.30, 0.38, 0.44, False),  # grows by less than half
+        (0.30, 0.38, 0.46, True),
+        (0.11, 0.15, 0.20, False),  # by less than a service time
+        (0.11, 0.16, 0.22, True),
+        (0.12, 5.00, 0.12, False),  # a burst in the middle that was worked off
+        (5.00, 0.30, 0.12, False),
+    ],
+)
+def test_where_a_growing_response_is_overload(
+    early: float, middle: float, late: float, overloaded: bool
+) -> None:
+    times = (early,) * 46 + (middle,) * 48 + (late,) * 46
+    found = seen(with_outcome(OPEN, response_s=times))
+    assert found == ([("overload", DOUBT)] if overloaded else [])
+
+
+@pytest.mark.parametrize(("rate", "overloaded"), [(18.9, False), (19.1, True)])
+def test_where_busy_workers_are_overload(rate: float, overloaded: bool) -> None:
+    found = seen(with_case(dataclasses.replace(OPEN, rate_per_s=rate)))
+    assert found == ([("overload", DOUBT)] if overloaded else [])
+
+
+def test_scatter_excuses_less_in_a_longer_window() -> None:
+    """The same deviation of 11 % that 30 pictures excuse isn't excused by 300."""
+    times = ((0.02, 0.26) * 10 + (0.1,) * 10) * 10
+    assert seen(
+        with_case(CLOSED, images=300, service_s=times, images_per_s=15.0, concurrency=1.7, idle_share=0.15)
+    ) == [("little", FATAL)]

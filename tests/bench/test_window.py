@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbg.bench.window import measure
+from qbg.bench.window import asked_share, measure
 
 COLUMNS = (
     "index",
@@ -112,3 +112,26 @@ def test_too_short_a_run_gives_no_window(
     pictures: list[tuple[int, int, int]], workers: int, stop_s: float | None
 ) -> None:
     assert measure(rows(pictures), workers=workers, stop_s=stop_s) is None
+
+
+@given(late_ms=st.integers(0, 100), pictures=st.integers(4, 20))
+def test_the_asked_share_is_what_waiting_leaves_for_others(late_ms: int, pictures: int) -> None:
+    """Two workers ask for 1 s and 2 s in turn, and each call takes some milliseconds longer."""
+    asked, runs = [(1.0, 2.0), (2.0, 1.0)], []
+    for worker, times in enumerate(asked):
+        at = 0
+        for turn in range(pictures):
+            length = int(times[turn % 2] * SECOND) + late_ms * 1_000_000
+            runs.append((worker, at, at + length))
+            at += length
+    samples = rows(runs)
+    seen = measure(samples, workers=2, stop_s=None)
+    assert seen is not None
+    wanted = sum(
+        max(0.0, min(end / SECOND, seen.end_s) - max(begin / SECOND, seen.start_s))
+        * (1 - late_ms / 1000 / ((end - begin) / SECOND))
+        for _worker, begin, end in runs
+    )
+    assert asked_share(samples, seen, asked) == pytest.approx(wanted / (2 * seen.length_s))
+    if late_ms == 0:
+        assert asked_share(samples, seen, asked) == pytest.approx(1.0)

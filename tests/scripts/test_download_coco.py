@@ -10,9 +10,11 @@ import hashlib
 import io
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +52,8 @@ class Mirror(ThreadingHTTPServer):
         cuts: bytes after which the next answers break off; the ones after those are whole.
         ranges: whether parts are served.
         refuse: status of the next answers, until it is empty.
+        shift: bytes by which parts begin too late, until they are asked for from the start.
+        hold: whether an answer that is cut waits in the middle, until this is False, instead of breaking off.
         asked: path and Range header of each request.
     """
 
@@ -57,7 +61,8 @@ class Mirror(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.data, self.cuts, self.ranges, self.refuse = GOOD, [], True, []
+        self.data, self.cuts, self.ranges, self.refuse, self.hold = GOOD, [], True, [], False
+        self.shift = 0
         self.asked: list[tuple[str, str | None]] = []
 
     @property
@@ -91,7 +96,7 @@ class Answer(BaseHTTPRequestHandler):
     def send_data(self, mirror: Mirror, wanted: str | None) -> None:
         begin, size = 0, len(mirror.data)
         if wanted and mirror.ranges:
-            begin = int(wanted.removeprefix("bytes=").partition("-")[0])
+            begin = int(wanted.removeprefix("bytes=").partition("-")[0]) + mirror.shift
             if begin >= size:
                 self.answer(416, {"Content-Range": f"bytes */{size}"})
                 return
@@ -101,6 +106,8 @@ class Answer(BaseHTTPRequestHandler):
             self.answer(200, {}, size)
         cut = mirror.cuts.pop(0) if mirror.cuts else size
         self.wfile.write(mirror.data[begin : begin + cut])
+        while mirror.hold and cut < size:
+            time.sleep(0.02)
 
     def answer(self, status: int, headers: dict[str, str], length: int = 0) -> None:
         self.send_response(status)
@@ -133,13 +140,17 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def without_proxies() -> dict[str, str]:
+    """The environment, without what would take the loopback elsewhere."""
+    return {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
 def download(folder: Path, *options: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the script; without proxies, which would take the loopback elsewhere."""
-    environment = {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}
+    """Runs the script."""
     command = [str(SCRIPT), "--wait", "0", "--need-mb", "1", *options, str(folder)]
     if url is not None:
         command[1:1] = ["--url", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, env=without_proxies())
 
 
 def assert_whole(folder: Path) -> None:
@@ -193,15 +204,30 @@ def test_what_a_failed_call_got_is_gone_on_with(mirror: Mirror, tool: str, tmp_p
     assert mirror.asked[-1][1] == "bytes=100000-"
 
 
-def test_a_killed_call_leaves_only_a_part(mirror: Mirror, tmp_path: Path) -> None:
-    """All of it came, and the script died before it could say so: the server answers 416."""
-    (tmp_path / ".val2017.zip.part").write_bytes(GOOD)
-    done = download(tmp_path, "--tool", "python3", "--sha256", sha256(GOOD), url=mirror.url)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_in_the_middle(how: signal.Signals, mirror: Mirror, tool: str, tmp_path: Path) -> None:
+    """A signal to the whole group, as Ctrl-C gives one; or a kill, after which even the lock stays."""
+    mirror.cuts, mirror.hold = [150_000], True
+    command = [str(SCRIPT), "--tool", tool, "--need-mb", "1", "--url", mirror.url, str(tmp_path)]
+    part = tmp_path / ".val2017.zip.part"
+    with subprocess.Popen(
+        command, start_new_session=True, env=without_proxies(), stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and not (part.exists() and part.stat().st_size > 50_000):
+            time.sleep(0.02)
+        os.killpg(process.pid, how)
+    mirror.hold = False
+    assert process.returncode == (130 if how == signal.SIGTERM else -how)
+    assert visible(tmp_path) == []
+    have = part.stat().st_size
+    done = download(tmp_path, "--tool", tool, "--sha256", sha256(GOOD), url=mirror.url)
     assert done.returncode == 0, done.stderr
     assert_whole(tmp_path)
+    assert mirror.asked[-1][1] == f"bytes={have}-"
 
 
 def test_all_of_it_is_there_already(mirror: Mirror, tool: str, tmp_path: Path) -> None:
+    """It came, and the script died before it could say so: the server answers 416."""
     (tmp_path / ".val2017.zip.part").write_bytes(GOOD)
     done = download(tmp_path, "--tool", tool, "--sha256", sha256(GOOD), url=mirror.url)
     assert done.returncode == 0, done.stderr
@@ -212,6 +238,14 @@ def test_a_server_without_ranges(mirror: Mirror, tool: str, tmp_path: Path) -> N
     mirror.ranges, mirror.cuts = False, [100_000]
     done = download(tmp_path, "--tool", tool, "--sha256", sha256(GOOD), url=mirror.url)
     assert done.returncode == 0, done.stderr
+    assert_whole(tmp_path)
+
+
+def test_a_part_from_another_place_is_not_put_there(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.cuts, mirror.shift = [100_000], 5
+    done = download(tmp_path, "--tool", "python3", "--sha256", sha256(GOOD), url=mirror.url)
+    assert done.returncode == 0, done.stderr
+    assert "beginning anew" in done.stderr
     assert_whole(tmp_path)
 
 

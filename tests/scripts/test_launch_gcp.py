@@ -49,7 +49,10 @@ elif verb == "list":
 elif verb == "delete":
     shutil.rmtree(machines / arguments[3])
 elif verb == "ssh":
-    if "gone" in fail and "cat " in arguments[-1]:
+    if "cat " in arguments[-1] and "gone" in fail:
+        sys.exit(255)
+    if "cat " in arguments[-1] and "taken" in fail:
+        shutil.rmtree(machines / arguments[2], ignore_errors=True)
         sys.exit(255)
     sys.exit(subprocess.call(["bash", "-c", arguments[-1]], cwd=machines / arguments[2]))
 elif verb == "scp":
@@ -261,6 +264,29 @@ def test_a_machine_that_will_not_go_is_shouted_about(cloud: Cloud) -> None:
     assert "MAY STILL BE THERE" in done.stderr
     assert "gcloud compute instances delete stays" in done.stderr
     assert sum("delete" in call for call in cloud.calls) == 3
+
+
+def test_a_machine_that_was_taken_away(cloud: Cloud) -> None:
+    """As a spot machine may be, or any at the end of its time: that is no alarm, and no success either."""
+    done = cloud.run("--yes", "--wheel", cloud.wheel, "--spot", FAIL="taken")
+    assert done.returncode == 1
+    assert "gone already" in done.stderr
+    assert cloud.verbs()[-2:] == ["delete", "list"]
+
+
+def test_nobody_reads_its_output(cloud: Cloud) -> None:
+    """As in `launch_gcp.sh --yes | head`: the machine goes all the same."""
+    command = [str(cloud.scripts / "launch_gcp.sh"), "--project", "my-project", "--poll", "0", "--yes"]
+    command += ["--wheel", str(cloud.wheel)]
+    with subprocess.Popen(
+        command, cwd=cloud.folder, env=cloud.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.wait(timeout=50)
+    assert "delete" in cloud.verbs()
+    assert cloud.machines == []
 
 
 def test_keep(cloud: Cloud) -> None:

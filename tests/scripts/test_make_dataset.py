@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from conftest import PICTURES, ROOT
+from conftest import ROOT, SAMPLES
 from qbg import QbgError, _native
 from qbg.options import FolderOptions, Options
 
@@ -44,7 +44,7 @@ def load() -> ModuleType:
 make_dataset = load()
 
 
-def call(out: Path, *options: object, photos: Path = PICTURES / "photos") -> subprocess.CompletedProcess[str]:
+def call(out: Path, *options: object, photos: Path = SAMPLES) -> subprocess.CompletedProcess[str]:
     """Runs the script."""
     command = [sys.executable, "-W", "error", str(SCRIPT), str(photos), str(out), *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, timeout=55)
@@ -67,9 +67,9 @@ def few(tmp_path: Path) -> Path:
     """Two photos, one broad, one upright and below another folder."""
     folder = tmp_path / "few"
     (folder / "below").mkdir(parents=True)
-    with Image.open(PICTURES / "photos" / "coat.jpg") as image:
+    with Image.open(SAMPLES / "coat.jpg") as image:
         image.crop((0, 0, 320, 250)).save(folder / "a.jpg")
-    with Image.open(PICTURES / "photos" / "boots.jpg") as image:
+    with Image.open(SAMPLES / "boots.jpg") as image:
         image.crop((0, 0, 200, 300)).save(folder / "below" / "b.png")
     (folder / "notes.txt").write_text("no photo")
     return folder
@@ -103,6 +103,25 @@ def test_sizes_are_like_cocos(few: Path, tmp_path: Path) -> None:
     assert (640, 480) in sizes
     assert (480, 640) in sizes
     assert len(sizes) > 4
+
+
+def test_crops_flips_and_colors_vary(tmp_path: Path) -> None:
+    """Of a photo whose left is red, whose right is blue, and whose top is darker."""
+    ramp = np.linspace(60, 200, 600).astype(np.uint8)
+    pixels = np.zeros((600, 800, 3), np.uint8)
+    pixels[:, :400, 0], pixels[:, 400:, 2] = ramp[:, None], ramp[:, None]
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos" / "a.png")
+    rows = made(tmp_path / "out", "--count", 40, "--processes", 1, photos=tmp_path / "photos")
+    red_left, tops = [], set()
+    for row in rows:
+        with Image.open(tmp_path / "out" / row["name"]) as image:
+            array = np.asarray(image).astype(int)
+        red_left.append(array[:, 0, 0].mean() > array[:, 0, 2].mean())
+        tops.add(int(array[:8].max(axis=2).mean()))
+        assert (array[0].max(axis=1) <= array[-1].max(axis=1) + 3).all()  # never upside down
+    assert 8 < sum(red_left) < 32
+    assert len(tops) > 15
 
 
 def test_the_same_for_any_number_of_processes(tmp_path: Path) -> None:

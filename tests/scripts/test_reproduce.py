@@ -107,6 +107,7 @@ def test_without_yes_nothing_happens(place: Place, wheel: Path, photos: Path) ->
     assert full[2:7] == ["--full", "--json", "my results/full.json", "--html", "my results/full.html"]
     asked = f"massive_test --workers 384 --model u2netp --images '{work}/images' --count 38418"
     assert massive[2:11] == shlex.split(asked)
+    assert massive[massive.index("--work") + 1] == f"{work}/outputs"
 
 
 def test_a_checkout_is_built_where_it_lies(place: Place, photos: Path) -> None:
@@ -172,7 +173,8 @@ def test_a_second_call_goes_on(place: Place, wheel: Path, photos: Path) -> None:
     for _ in range(2):
         assert place.run(*options).returncode == 0
     benches = [call for call in place.calls if call[:2] == ["qbg", "bench"]]
-    assert [call[-1] == "--resume" for call in benches] == [False, True]
+    resume = ["--resume", "qbg-results/massive.json"]
+    assert [call[-2:] == resume for call in benches] == [False, True]
     assert sum("venv" in call for call in place.calls) == 1
 
 

@@ -13,25 +13,30 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbg.bench.window import WARM_UP_PICTURES, Window, measure
+from qbg.bench.window import WARM_UP_PICTURES, Window, asked_share, measure
 from qbg.errors import InputError, QbgError
 from qbg.report.record import Case, Memory
 
 if TYPE_CHECKING:
     from qbg.batch import Batch
     from qbg.bench.watch import Seen, Watch
+    from qbg.engine import Engine
+    from qbg.network import Network
     from qbg.summary import Progress, Summary
 
 TELL_S = 0.25
 MOST_PICTURES = 100_000_000
 """More pictures than any run by time gets through."""
 
-LEAST_PER_WORKER = 8
-"""Pictures that each worker should end in a window given by time; it is stretched for them."""
+LEAST_PER_WORKER, LEAST = 8, 24
+"""Pictures that each worker, and all together, should end in a window given by time: it is stretched for
+them. A window of fewer says too little to be valid."""
 
 STRETCH = 4.0
 """But at most to so many times its length."""
@@ -115,8 +120,13 @@ def run(spec: Spec, scratch: Path) -> dict[str, Any]:
         memory = watch.memory(
             seen, before_bytes=before_bytes, loaded_bytes=None, slots_bytes=subject.slots_bytes
         )
-        window = measure(batch.samples(), workers=spec.case.workers, stop_s=stop_s)
-        return _outcome(spec.case, spec.repeat, summary, window, seen, memory)
+        samples = batch.samples()
+        window = measure(samples, workers=spec.case.workers, stop_s=stop_s)
+        early_s = began - seen.began_s
+        outcome = _outcome(spec.case, spec.repeat, summary, window, seen, memory, early_s)
+        if spec.case.service_s is not None and window is not None:
+            outcome["asked_share"] = asked_share(samples, window, _asked_s(spec))
+        return outcome
 
 
 def _load_libraries() -> None:
@@ -141,7 +151,7 @@ class _Subject:
         self._spec = spec
         self._remover = Remover(
             spec.model,
-            engine=f"simulated:{case.service_s}" if simulated else case.engine or spec.engine,
+            engine=_engine(spec),
             workers=case.workers,
             pin="off" if "pin" in off else "auto",
             simd="scalar" if "simd" in off else "auto",
@@ -185,6 +195,31 @@ class _Subject:
         return self._remover.start(inputs, output, FolderOptions(overwrite=True), trial=trial)
 
 
+def _asked_s(spec: Spec) -> list[Sequence[float]]:
+    """By worker, what a simulation's calls wait."""
+    from qbg.engine.simulated import order
+
+    case = spec.case
+    if not spec.service_s:
+        return [(case.service_s or 0.0,)] * case.workers
+    return [order(spec.service_s, worker) for worker in range(case.workers)]
+
+
+def _engine(spec: Spec) -> str | Callable[[Network], Engine]:
+    """The case's engine: by name, or made so that a part of it is switched off."""
+    case, off = spec.case, set(spec.case.off)
+    if case.kind == "simulated":
+        from qbg.engine.simulated import SimulatedEngine
+
+        return partial(SimulatedEngine, seconds=case.service_s, times=spec.service_s)
+    name = case.engine or spec.engine
+    if name == "onnxruntime" and off & {"shared_weights", "numa"}:
+        from qbg.engine.onnx import OnnxEngine
+
+        return partial(OnnxEngine, sessions="worker" if "shared_weights" in off else "one")
+    return name
+
+
 def arrivals_ns(case: Case) -> tuple[int, ...] | None:
     """A Poisson process of the case's rate, nanoseconds after the start; None for a closed loop.
 
@@ -202,7 +237,7 @@ def arrivals_ns(case: Case) -> tuple[int, ...] | None:
 def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> tuple[Summary, float | None]:
     """Waits until the case has run long enough. What it came to, and when it was stopped, seconds since its
     start; None if it ended by itself."""
-    warm, least = WARM_UP_PICTURES * case.workers, LEAST_PER_WORKER * case.workers
+    warm, least = WARM_UP_PICTURES * case.workers, max(LEAST_PER_WORKER * case.workers, LEAST)
     by_time = case.count is None and case.rate_per_s is None
     warm_s: float | None = None
     stop_s: float | None = None
@@ -236,9 +271,15 @@ def _tell(done: int, total: int | None, seconds: float) -> None:
 
 
 def _outcome(
-    case: Case, repeat: int, summary: Summary, window: Window | None, seen: Seen, memory: Memory
+    case: Case,
+    repeat: int,
+    summary: Summary,
+    window: Window | None,
+    seen: Seen,
+    memory: Memory,
+    early_s: float,
 ) -> dict[str, Any]:
-    """The outcome as plain values, without `began_s`."""
+    """The outcome as plain values, without `began_s`. The watch began `early_s` before the batch."""
     if window is None:
         first = summary.failed[0] if summary.failed else None
         if first is not None and not summary.done:
@@ -271,10 +312,10 @@ def _outcome(
         "switches_voluntary": seen.switches_voluntary,
         "switches_involuntary": seen.switches_involuntary,
         "unpinned": summary.unpinned,
-        "energy_j": seen.energy_between(window.start_s, window.end_s),
+        "energy_j": seen.energy_between(window.start_s + early_s, window.end_s + early_s),
         "memory": asdict(memory),
         "quiet": asdict(seen.quiet),
-        "note": None,
+        "asked_share": None,
     }
 
 

@@ -1,7 +1,7 @@
 """qbg beside rembg: the same pictures, model and CPUs, in turns, each in a fresh process, start-up included.
 
     rembg p -m u2netp IN OUT
-    qbg remove IN OUT
+    qbg remove -m u2netp IN OUT
 
 A turn is what a user waits for: from the shell's command to the last output. Both write cut-outs as PNG with
 their own defaults. Left out: making IN, looking at and deleting OUT, the first turns of each (cold caches).
@@ -105,7 +105,7 @@ def compare(
     """
     if not photos:
         raise QbgError("there are no photos", stage="compare")
-    options = () if workers is None else ("--workers", str(workers))
+    options = ["--model", MODEL] + ([] if workers is None else ["--workers", str(workers)])
     with tempfile.TemporaryDirectory(prefix="qbg-compare-") as work:
         source, targets = Path(work) / "in", {name: Path(work) / name for name in ("qbg", "rembg")}
         numbered(photos, source)

@@ -7,7 +7,7 @@ from qbg.bench.sections import checks, cost, latency, memory, throughput
 from qbg.bench.sections.words import facts, figure, interval, percent, size
 from qbg.bench.statistics import median
 from qbg.report.document import Document, Section
-from qbg.report.record import Record
+from qbg.report.record import Machine, Outcome, Record
 
 
 def build(record: Record) -> Document:
@@ -80,70 +80,80 @@ def unlike(record: Record, workers: int, each: float) -> str:
 def header(record: Record) -> Section:
     """What ran where: everything that a reader needs to judge the figures."""
     machine, software, subject = record.machine, record.software, record.subject
-    quota = f", quota {machine.quota_cpus:g}" if machine.quota_cpus is not None else ""
-    cases = {case.name: case.kind for case in record.cases}
-    kinds = [plan.SCALING, plan.MASSIVE]
-    quiet = [outcome.quiet for outcome in record.outcomes if cases.get(outcome.case) in kinds]
-    loads = f"{max((item.load_1min for item in quiet), default=0.0):.2f}"
-    others = max((item.others_cpu or 0.0 for item in quiet), default=0.0)
-    steal = max((item.steal_cpu or 0.0 for item in quiet), default=0.0)
-    throttled = sum(item.throttled_s or 0.0 for item in quiet)
-    warm = [outcome for outcome in record.outcomes if cases.get(outcome.case) in kinds]
-    most = max(warm, key=lambda outcome: outcome.warm_up_s, default=None)
+    versions = ", ".join(f"{name} {value}" for name, value in software.versions.items())
+    virtual = ", virtual" if machine.virtual else ""
     return Section(
         title="What was measured",
+        text=(
+            f"{machine.cpu}{virtual}, {machine.simd}, {_cpus(machine)}, "
+            f"{size(machine.memory_bytes or None)}, "
+            f"{machine.system}; {subject.model} at {subject.input_height_px}x{subject.input_width_px}, "
+            f"{subject.engine}, {subject.precision}; {subject.distinct:,} different pictures of "
+            f"{subject.images}, {subject.output}; {versions}, revision {software.git or 'not known'}.",
+        ),
         tables=(
-            facts(
-                "Machine",
-                [
-                    ("CPU", f"{machine.cpu}{', virtual' if machine.virtual else ''}"),
-                    ("features", " ".join(machine.flags)),
-                    ("SIMD level of the kernels", machine.simd),
-                    ("CPUs", f"{machine.cpus_allowed} allowed of {machine.cpus_online}{quota}"),
-                    ("threads per core", "two share a core" if machine.smt else "one, as far as is told"),
-                    ("NUMA nodes", str(machine.numa_nodes)),
-                    ("memory", size(machine.memory_bytes or None)),
-                    ("frequency governor", machine.governor or "not shown"),
-                    ("system", machine.system),
-                    ("highest load before a run", loads),
-                    ("others meanwhile", f"{others:.2f} CPUs, {steal:.2f} taken by the hypervisor"),
-                    ("throttled", f"{throttled:.1f} s"),
-                ],
-            ),
-            facts(
-                "Subject",
-                [
-                    (
-                        "model",
-                        f"{subject.model}, {size(subject.model_bytes)}, SHA-256 {subject.model_digest[:16]}",
-                    ),
-                    ("input", f"{subject.input_height_px}x{subject.input_width_px}"),
-                    ("engine, precision", f"{subject.engine}, {subject.precision}"),
-                    (
-                        "pictures",
-                        f"{subject.images}: {subject.distinct:,} different, {size(subject.images_bytes)}, "
-                        f"{figure(subject.mean_pixels / 1e6)} megapixels on average, "
-                        f"digest {subject.images_digest[:16]}",
-                    ),
-                    ("output", subject.output),
-                    (
-                        "warm-up, left out",
-                        "none"
-                        if most is None
-                        else f"up to {most.warm_up_images} pictures, {figure(most.warm_up_s)} s",
-                    ),
-                ],
-            ),
+            facts("Machine", _machine(record)),
+            facts("Subject", _subject(record)),
             facts(
                 "Run",
                 [
                     ("command", record.command),
                     ("date", record.created),
                     ("took", f"{record.seconds:.0f} s{'' if record.finished else ', not finished'}"),
-                    ("versions", ", ".join(f"{name} {value}" for name, value in software.versions.items())),
+                    ("versions", versions),
                     ("build", software.build_profile),
                     ("revision", software.git or "not from a checkout"),
                 ],
             ),
         ),
     )
+
+
+def _cpus(machine: Machine) -> str:
+    quota = f", quota {machine.quota_cpus:g}" if machine.quota_cpus is not None else ""
+    return f"{machine.cpus_allowed} of {machine.cpus_online} CPUs{quota}"
+
+
+def _network_runs(record: Record) -> list[Outcome]:
+    names = {case.name for case in record.cases if case.kind in (plan.SCALING, plan.MASSIVE)}
+    return [outcome for outcome in record.outcomes if outcome.case in names]
+
+
+def _machine(record: Record) -> list[tuple[str, str]]:
+    machine = record.machine
+    quiet = [outcome.quiet for outcome in _network_runs(record)]
+    load = max((item.load_1min for item in quiet), default=0.0)
+    others = max((item.others_cpu or 0.0 for item in quiet), default=0.0)
+    steal = max((item.steal_cpu or 0.0 for item in quiet), default=0.0)
+    return [
+        ("CPU", f"{machine.cpu}{', virtual' if machine.virtual else ''}"),
+        ("features", " ".join(machine.flags)),
+        ("SIMD level of the kernels", machine.simd),
+        ("CPUs", f"{_cpus(machine)} allowed"),
+        ("threads per core", "two share a core" if machine.smt else "one, as far as is told"),
+        ("NUMA nodes", str(machine.numa_nodes)),
+        ("memory", size(machine.memory_bytes or None)),
+        ("frequency governor", machine.governor or "not shown"),
+        ("system", machine.system),
+        ("highest load before a run", f"{load:.2f}"),
+        ("others meanwhile", f"{others:.2f} CPUs, {steal:.2f} taken by the hypervisor"),
+        ("throttled", f"{sum(item.throttled_s or 0.0 for item in quiet):.1f} s"),
+    ]
+
+
+def _subject(record: Record) -> list[tuple[str, str]]:
+    subject = record.subject
+    warm = max(_network_runs(record), key=lambda outcome: outcome.warm_up_s, default=None)
+    left_out = "none" if warm is None else f"up to {warm.warm_up_images} pictures, {figure(warm.warm_up_s)} s"
+    return [
+        ("model", f"{subject.model}, {size(subject.model_bytes)}, SHA-256 {subject.model_digest[:16]}"),
+        ("input", f"{subject.input_height_px}x{subject.input_width_px}"),
+        ("engine, precision", f"{subject.engine}, {subject.precision}"),
+        (
+            "pictures",
+            f"{subject.images}: {subject.distinct:,} different, {size(subject.images_bytes)}, "
+            f"{figure(subject.mean_pixels / 1e6)} megapixels on average, digest {subject.images_digest[:16]}",
+        ),
+        ("output", subject.output),
+        ("warm-up, left out", left_out),
+    ]

@@ -154,7 +154,7 @@ def standard(
     if "simulation" in asked:
         for case in simulations(seconds or SIMULATED_WINDOW_S):
             cases.append(case)
-            times[case.name] = 1
+            times[case.name] = 2
         if not any(case.kind == SCALING for case in cases):
             # The waits are drawn from measured service times.
             cases.insert(0, Case(name=f"{SCALING}-{workers}", kind=SCALING, workers=workers, seconds=window))
@@ -198,7 +198,7 @@ def simulations(seconds: float) -> list[Case]:
             name=f"{SIMULATED}-{SIMULATED_WORKERS}-{service:g}s",
             kind=SIMULATED,
             workers=SIMULATED_WORKERS,
-            seconds=max(seconds, 6 * service),
+            seconds=max(seconds, 12 * service),
             service_s=service,
             engine="simulated",
         )

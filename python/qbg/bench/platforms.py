@@ -362,19 +362,16 @@ REMARKS: dict[tuple[str, str, str], str] = {
     ("scaling", "256", "efficiency [%]"): "the other rows leave one core no rate that gives it",
     ("billion", "A10G", "days"): "no rate that rounds to 33.81 gives it; 33.67 images/s would",
 }
-"""What a reader may want to know beyond the numbers; a test checks each of these statements."""
+"""What a reader may want to know beyond the numbers; a test checks each of these statements. Every
+contradiction has one."""
+UNPRINTED = "digits that weren't printed, or cut off, can explain it"
 
 
 def _doubt(cell: Derived) -> Doubt:
     grade = ROUNDING if cell.attainable else CONTRADICTION
     recomputed = rounded(cell.value.value, cell.printed)
-    ending = (
-        "digits that weren't printed, or cut off, can explain it"
-        if grade == ROUNDING
-        else "no digits left out in print can explain it"
-    )
-    remark = REMARKS.get((cell.table.key, cell.row, cell.column))
-    sentence = f"{cell.how} gives {recomputed}, not {cell.printed}; {remark or ending}."
+    remark = REMARKS.get((cell.table.key, cell.row, cell.column), UNPRINTED)
+    sentence = f"{cell.how} gives {recomputed}, not {cell.printed}; {remark}."
     return Doubt(
         table=cell.table.key,
         row=cell.row,

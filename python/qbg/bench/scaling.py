@@ -7,12 +7,6 @@ agreement costs (Gunther 2007, Guerrilla Capacity Planning, ch. 4-6). Must not k
 that comes from here is a projection: it holds as far as nothing appears at more workers that the
 measured points didn't have, such as a second socket, threads that share a core, or a full memory bus.
 Left out: fits with gamma fixed to X(1), which hang everything on one noisy point.
-
-N / X is linear in (1, N - 1, N (N - 1)), so that the fit is a weighted linear least-squares problem with
-non-negative parameters. Three unknowns have four possible sets of active bounds; all four are solved in
-closed form and the best admissible one is the optimum. No starting values, no iterations, nothing to
-fail to converge. Weights X / N make it the relative error of X that counts, since a rate's noise grows
-with the rate.
 """
 
 from __future__ import annotations
@@ -146,6 +140,12 @@ def solve(workers: Floats, rates: Floats) -> Floats:
 
     Minimizes sum (1 - fitted(N / X) / measured(N / X))^2 over c >= 0, where fitted is
     c0 + c1 (N - 1) + c2 N (N - 1), and returns 1 / c0, c1 / c0, c2 / c0.
+    c0 stays positive: a single worker has a finite rate, whatever the noise says.
+
+    N / X is linear in (1, N - 1, N (N - 1)), so that this is a linear least-squares problem with non-negative
+    parameters. With c0 positive there are four possible sets of active bounds; all four are solved in closed
+    form and the best admissible one is the optimum. No starting values, no iterations, nothing to fail to
+    converge. It is X's relative error that counts, since a rate's noise grows with the rate.
     """
     basis = np.stack([np.ones_like(workers), workers - 1, workers * (workers - 1)], axis=-1)
     scale = basis.max(axis=0)

@@ -74,6 +74,8 @@ class Seen:
     """What a `Watch` saw between `start` and `stop`.
 
     Attributes:
+        began_s: when `start` was called, on the watch's clock (`time.monotonic`). What lies between it and
+            the begin of a batch must be taken off the times below.
         seconds: between the two.
         quiet: what else went on.
         cpu_s: processor time of this process, ended threads included, children not.
@@ -83,6 +85,7 @@ class Seen:
         energy: (seconds since `start`, joules since then); empty where it can't be read.
     """
 
+    began_s: float
     seconds: float
     quiet: record.Quiet
     cpu_s: float
@@ -163,6 +166,7 @@ class Watch:
         )
         joules = self._energy.joules()
         return Seen(
+            began_s=self._began,
             seconds=seconds,
             quiet=quiet,
             cpu_s=cpu_s,

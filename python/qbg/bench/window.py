@@ -12,6 +12,7 @@ taken apart from one another, so that Little's law can be checked between them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,27 @@ def measure(
             for name in names
         },
     )
+
+
+def asked_share(samples: NDArray[np.void], window: Window, asked_s: Sequence[Sequence[float]]) -> float:
+    """Of the workers' time in the window of a simulation, the share that was waiting as it was asked for.
+
+    The rest is what scheduler, ring and interpreter took, waking up late included: this is the efficiency
+    that the waits' own scatter can't blur.
+
+    Args:
+        samples: of the whole run.
+        window: of it.
+        asked_s: by worker, the seconds that its calls were to wait, in their order, taken over and over.
+    """
+    asked = 0.0
+    for worker, times in enumerate(asked_s):
+        rows = samples[samples["worker"] == worker]
+        begin, end = rows["begin_ns"] / 1e9, rows["end_ns"] / 1e9
+        inside = np.clip(np.minimum(end, window.end_s) - np.maximum(begin, window.start_s), 0.0, None)
+        wanted = np.resize(np.asarray(times), len(rows))
+        asked += float((inside / (end - begin) * wanted).sum())
+    return asked / (len(asked_s) * window.length_s)
 
 
 _CLOCKS = {"arrival_ns", "begin_ns", "end_ns"}

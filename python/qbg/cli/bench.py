@@ -57,8 +57,8 @@ def command(
     given: dict[str, object] = {"--count": count, "--seconds": seconds, "--repeats": repeats, "--rate": rate}
     given |= {"--full": full or None, "--rembg-python": rembg_python}
     if word in ("show", "diff"):
-        _only(word, given, ())
-        return _old(word, rest, reports)
+        _only(word, given, ("--full",) if word == "show" else ())
+        return _old(word, rest, reports, full)
     if word == "massive_test":
         _only(word, given, ("--count",))
         return _massive(wish, rest, count or PUBLISHED_COUNT)
@@ -85,7 +85,7 @@ def _standard(
         )
     except ValueError as error:
         raise UsageError(str(error), hint="or massive_test, compare rembg, show, diff") from error
-    return measure(wish, planned, f"qbg bench {' '.join(parts)}".strip())
+    return measure(wish, planned, f"qbg bench {' '.join(parts)}".strip(), full=full)
 
 
 def _massive(wish: o.Wish, rest: list[str], count: int) -> int:
@@ -106,7 +106,7 @@ def _compare(wish: o.Wish, rest: list[str], count: int, repeats: int | None, pyt
     return against_rembg(wish, count, repeats, python)
 
 
-def _old(word: str, rest: list[str], reports: o.Reports) -> int:
+def _old(word: str, rest: list[str], reports: o.Reports, full: bool) -> int:
     from qbg.cli.bench_run import read, report, show_difference
 
     wanted = 1 if word == "show" else 2
@@ -116,7 +116,7 @@ def _old(word: str, rest: list[str], reports: o.Reports) -> int:
             hint=f"qbg bench {word} {'A.json B.json' if wanted > 1 else 'R.json'}",
         )
     if word == "show":
-        return report(read(rest[0]), reports)
+        return report(read(rest[0]), reports, full=full)
     return show_difference(read(rest[0]), read(rest[1]), reports)
 
 

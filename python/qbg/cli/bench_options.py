@@ -37,7 +37,11 @@ Rate = Annotated[
 ]
 OnlyMask = Annotated[bool, typer.Option("--only-mask", help="Write masks instead of cut-outs.")]
 Full = Annotated[
-    bool, typer.Option("--full", help="Everything: open loop, kernels, enablers, simulation; takes long.")
+    bool,
+    typer.Option(
+        "--full",
+        help="Everything: open loop, kernels, enablers, simulation; takes long. With show: all tables.",
+    ),
 ]
 PricePerHour = Annotated[
     float | None, typer.Option(metavar="DOLLARS", min=0.0001, help="What this machine costs an hour.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
+from qbg.cli import STOPS, leave
 from qbg.cli.bench_options import Reports, Wish
 from qbg.cli.exits import DONE, SOME_FAILED, UsageError, tell
 from qbg.errors import OutputError
@@ -22,8 +27,8 @@ if TYPE_CHECKING:
 COMPARED_ROUNDS = 5
 
 
-def measure(wish: Wish, planned: Plan, title: str) -> int:
-    """Runs a plan and reports it; 1 for a run that isn't valid."""
+def measure(wish: Wish, planned: Plan, title: str, *, full: bool = False) -> int:
+    """Runs a plan and reports it, with `full` all tables; 1 for a run that isn't valid."""
     from qbg.bench.run import Bench, Setting
     from qbg.report.bench_console import BenchConsole
 
@@ -42,7 +47,8 @@ def measure(wish: Wish, planned: Plan, title: str) -> int:
     for note in resolved.notes:
         console.says(note)
     try:
-        record = Bench(setting, planned, start, console).run()
+        with _interruptible():
+            record = Bench(setting, planned, start, console).run()
     except KeyboardInterrupt:
         console.close()
         if save is not None and save.exists():
@@ -50,7 +56,7 @@ def measure(wish: Wish, planned: Plan, title: str) -> int:
         raise
     finally:
         console.close()
-    return report(record, wish.reports)
+    return report(record, wish.reports, full=full)
 
 
 def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | None) -> int:
@@ -70,15 +76,34 @@ def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | Non
     console = BenchConsole(quiet=wish.quiet)
     began = time.monotonic()
     photos = list(itertools.islice(itertools.cycle(found.paths), count))
-    rival = compare(
-        rembg,
-        photos,
-        rounds=repeats or COMPARED_ROUNDS,
-        workers=wish.workers,
-        on_turn=lambda name, seconds: console.says(f"{name}: {len(photos)} pictures in {seconds:.1f} s"),
-    )
+    with _interruptible():
+        rival = compare(
+            rembg,
+            photos,
+            rounds=repeats or COMPARED_ROUNDS,
+            workers=wish.workers,
+            on_turn=lambda name, seconds: console.says(f"{name}: {len(photos)} pictures in {seconds:.1f} s"),
+        )
     record = replace(blank, rivals=(rival,), finished=True, seconds=time.monotonic() - began)
     return report(record, wish.reports)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt, so that processes are ended and folders removed; the second
+    one leaves at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in STOPS:
+            signal.signal(each, lambda *_ignored: leave())
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _begin(wish: Wish, cases: tuple[Case, ...], title: str) -> tuple[Record, Resolved, Pictures]:
@@ -100,8 +125,12 @@ def _begin(wish: Wish, cases: tuple[Case, ...], title: str) -> tuple[Record, Res
     return _resumed(wish.resume, blank) if wish.resume is not None else blank, resolved, found
 
 
-def report(record: Record, reports: Reports) -> int:
-    """Writes the reports that were asked for and prints the tables; 1 for a run that isn't valid."""
+def report(record: Record, reports: Reports, *, full: bool = False) -> int:
+    """Writes the reports that were asked for and prints the tables; 1 for a run that isn't valid.
+
+    Args:
+        full: print all tables, those too that only reports hold otherwise.
+    """
     from qbg.bench import document
     from qbg.report import record as records
 
@@ -112,7 +141,7 @@ def report(record: Record, reports: Reports) -> int:
         from qbg.bench.sections.latency import hdr_histogram
 
         _write(reports.histogram, hdr_histogram(record))
-    _render(whole, reports)
+    _render(whole, reports, full=full)
     return DONE if whole.valid else SOME_FAILED
 
 
@@ -122,7 +151,7 @@ def show_difference(before: Record, after: Record, reports: Reports) -> int:
 
     if reports.json is not None or reports.histogram is not None:
         raise UsageError("`bench diff` gives tables only", hint="use --markdown or --html")
-    _render(difference.document(before, after), reports)
+    _render(difference.document(before, after), reports, full=True)
     return DONE
 
 
@@ -138,7 +167,7 @@ def read(path: str) -> Record:
         raise UsageError(str(error), hint="name a file that `qbg bench --json` wrote") from error
 
 
-def _render(whole: Document, reports: Reports) -> None:
+def _render(whole: Document, reports: Reports, *, full: bool) -> None:
     from qbg.report import html, markdown, terminal
 
     if reports.html is not None:
@@ -146,7 +175,7 @@ def _render(whole: Document, reports: Reports) -> None:
     if reports.markdown is not None:
         _write(reports.markdown, markdown.render(whole))
     if all(name != "-" for _option, name in reports.named()):
-        terminal.show(whole)
+        terminal.show(whole, brief=not full)
 
 
 def _resumed(path: str, blank: Record) -> Record:

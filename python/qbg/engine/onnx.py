@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbg.errors import EngineError, ModelError, QbgError
 from qbg.network import Network
+from qbg.options import one_of
 
 if TYPE_CHECKING:
     from qbg._native import Slot
@@ -37,6 +38,8 @@ HINTS = (
     ("xternal data", "keep the file with the weights beside it, or export the network as one file"),
 )
 
+SESSIONS = ("node", "one", "worker")
+
 BINDINGS_KEPT = 8
 """Per worker of a dynamic network: bindings of that many sizes are kept."""
 
@@ -48,16 +51,21 @@ class OnnxEngine:
         network: the file and its shapes.
         threads: intra-op threads of each call. More than 1 only helps when there are fewer images
             than cores.
+        sessions: `node`: workers of a NUMA node share one. To measure what that gives, `one` for all
+            nodes, or one for each `worker`.
 
     Raises:
         EngineError: ONNX Runtime isn't installed or doesn't load.
+        ValueError: no such word for `sessions`.
     """
 
-    def __init__(self, network: Network, *, threads: int = 1) -> None:
+    def __init__(self, network: Network, *, threads: int = 1, sessions: str = "node") -> None:
+        one_of("sessions", sessions, SESSIONS)
         self._ort = load_onnxruntime()
         self._network = network
         self._threads = threads
         self._lock = threading.Lock()
+        self._share = sessions
         self._sessions: dict[int | None, Any] = {}
 
     @property
@@ -79,7 +87,7 @@ class OnnxEngine:
     def make_worker(self, slot: Slot) -> Infer:
         """A bound call on the session of the slot's node."""
         try:
-            session = self._session(slot.node)
+            session = self._session(self._sharers(slot))
             if slot.dynamic:
                 return _Dynamic(session, self._network, slot)
             if self._network.output_type != "float32":
@@ -105,12 +113,18 @@ class OnnxEngine:
             "sessions": len(self._sessions),
         }
 
-    def _session(self, node: int | None) -> Any:
+    def _sharers(self, slot: Slot) -> int | None:
+        """The number of the group of workers that this one shares a session with."""
+        if self._share == "worker":
+            return slot.index
+        return slot.node if self._share == "node" else None
+
+    def _session(self, group: int | None) -> Any:
         # One at a time, also across nodes: making a session takes a core and twice its memory.
         with self._lock:
-            if node not in self._sessions:
-                self._sessions[node] = open_session(self._ort, self._network.path, threads=self._threads)
-            return self._sessions[node]
+            if group not in self._sessions:
+                self._sessions[group] = open_session(self._ort, self._network.path, threads=self._threads)
+            return self._sessions[group]
 
 
 class _Widened:

@@ -8,7 +8,10 @@ Must not know any framework.
 from __future__ import annotations
 
 import functools
+import itertools
+import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qbg.network import Network
@@ -27,13 +30,17 @@ class SimulatedEngine:
     Args:
         network: whose shapes it imitates.
         seconds: that each call sleeps; None for not even that.
+        times: seconds that the calls sleep instead, each worker taking all of them in an order of its
+            own, the same in every run, over and over.
     """
 
-    def __init__(self, network: Network, *, seconds: float | None) -> None:
-        if seconds is not None and not 0.0 <= seconds <= 3600.0:
-            raise ValueError(f"a simulated inference takes 0 to 3600 seconds, not {seconds}")
+    def __init__(self, network: Network, *, seconds: float | None, times: tuple[float, ...] = ()) -> None:
+        for each in (*times, seconds):
+            if each is not None and not 0.0 <= each <= 3600.0:
+                raise ValueError(f"a simulated inference takes 0 to 3600 seconds, not {each}")
         self._network = network
         self._seconds = seconds
+        self._times = times
 
     @property
     def name(self) -> str:
@@ -53,30 +60,46 @@ class SimulatedEngine:
 
     def make_worker(self, slot: Slot) -> Infer:
         """Fills the output once where its size is fixed; a dynamic slot is filled at each new size."""
+        wait = self._wait(slot.index)
         if slot.dynamic:
-            return _Dynamic(slot, self._seconds)
+            return _Dynamic(slot, wait)
         _channels, height, width = slot.output.shape[-3:]
         _ellipse(slot, height, width)
-        if self._seconds is None:
-            return _nothing
-        return functools.partial(time.sleep, self._seconds)
+        return wait
+
+    def _wait(self, worker: int) -> Callable[[], None]:
+        if not self._times:
+            return _nothing if self._seconds is None else functools.partial(time.sleep, self._seconds)
+        following = itertools.cycle(order(self._times, worker)).__next__
+        sleep = time.sleep
+
+        def wait() -> None:
+            sleep(following())
+
+        return wait
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "precision": self.precision, "seconds": self._seconds}
 
 
+def order(times: tuple[float, ...], worker: int) -> list[float]:
+    """The times in the order in which that worker sleeps them."""
+    own = list(times)
+    random.Random(worker).shuffle(own)  # noqa: S311  # no secret
+    return own
+
+
 class _Dynamic:
-    def __init__(self, slot: Slot, seconds: float | None) -> None:
+    def __init__(self, slot: Slot, wait: Callable[[], None]) -> None:
         self._slot = slot
-        self._seconds = seconds
+        self._wait = wait
         self._size: tuple[int, int] | None = None
 
     def __call__(self, height: int, width: int) -> None:
         if self._size != (height, width):
             _ellipse(self._slot, height, width)
             self._size = (height, width)
-        if self._seconds is not None:
-            time.sleep(self._seconds)
+        self._wait()
 
 
 def _nothing() -> None:

@@ -154,8 +154,8 @@ def number(value: float) -> str:
         return _minus(f"{_trimmed(mantissa)}e{int(exponent)}")
     factor, unit = next((pair for pair in _UNITS if size >= max(pair[0], _PLAIN_BELOW)), (1.0, ""))
     scaled = size / factor
-    whole = len(str(int(scaled)))
-    text = _trimmed(f"{scaled:.{max(0, _DIGITS - whole) if scaled >= 1 else _DIGITS}f}")
+    decimals = max(0, _DIGITS - 1 - math.floor(math.log10(scaled))) if scaled else 0
+    text = _trimmed(f"{scaled:.{decimals}f}")
     return _minus(f"{'-' if value < 0 and text != '0' else ''}{text}{unit if text != '0' else ''}")
 
 

@@ -46,6 +46,7 @@ class Table:
         numeric: by column, whether it is set flush right.
         rows: see `Row`.
         notes: below the table, for all of it.
+        brief: whether it also belongs in the short form on a terminal.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Table:
     numeric: tuple[bool, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    brief: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

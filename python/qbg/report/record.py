@@ -197,7 +197,7 @@ class Outcome:
         unpinned: workers that the system wouldn't pin.
         energy_j: of the CPU package over the window; None where it can't be read.
         memory, quiet: see there.
-        note: what a reader should know, such as `reached the end of --count`.
+        asked_share: simulated only: of the workers' time in the window, the share that was waiting as asked.
     """
 
     case: str
@@ -224,7 +224,7 @@ class Outcome:
     energy_j: float | None
     memory: Memory
     quiet: Quiet
-    note: str | None = None
+    asked_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,8 @@ figure.chart:not(.wide) > .half { display: block; }
 .plot .y-tick text, .plot .x-tick text, .plot .axis-title, .plot text.soft { fill: var(--soft); }
 .plot .flag text { fill: var(--ink); font-weight: 600; }
 .plot .value { font-weight: 600; }
+.plot .category, .plot .value, .plot .flag text { paint-order: stroke; stroke: var(--page); stroke-width: 3;
+  stroke-linejoin: round; }
 .plot path { fill: none; }
 .plot .grid { stroke: var(--grid); }
 .plot .base { stroke: var(--soft); }
@@ -154,7 +156,8 @@ figure.chart:not(.wide) > .half { display: block; }
 .strip { margin: 0 0 1.6rem; }
 .strip h3 { margin-bottom: 0.5rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 15rem)); gap: 0.8rem; }
-.pictures img { display: block; width: 100%; height: auto; border-radius: 4px; background:
+.pictures img { display: block; width: 100%; height: auto; border-radius: 4px;
+  outline: 1px solid var(--line); background:
   repeating-conic-gradient(var(--check) 0 25%, var(--page) 0 50%) 0 0 / 16px 16px; }
 .pictures figcaption { font-size: 0.8rem; margin-top: 0.25rem; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
@@ -166,7 +169,7 @@ _NARROW = """
   .charts { grid-template-columns: 1fr; }
   .wide > .full { display: none; }
   .wide > .half { display: block; }
-  svg.plot { max-width: 40rem; }
+  svg.plot { max-width: 34rem; }
 }
 @media (max-width: 32rem) {
   main { padding: 1.5rem 1rem 3rem; }
@@ -189,6 +192,9 @@ _PRINT = """
   body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
   nav { display: none; }
+  .charts { grid-template-columns: 1fr 1fr; gap: 1.5rem; }
+  figure.chart:not(.wide) > .half, .wide > .full { display: none; }
+  .chart:not(.wide) > .narrow, .wide > .half { display: block; }
   .scroll { overflow: visible; }
   figure, tr, .legend, .invalid, .doubts { break-inside: avoid; }
   h2, h3, caption { break-after: avoid; }

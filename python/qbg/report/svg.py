@@ -126,7 +126,7 @@ def _y_title(chart: Chart, size: Size, top: float) -> tuple[str, float]:
         tag("text", words(line), x=0.0, y=top + (index + 1) * LINE_PX - 3, class_="axis-title")
         for index, line in enumerate(lines)
     ]
-    return "".join(rows), len(lines) * LINE_PX + PAD_PX
+    return "".join(rows), len(lines) * LINE_PX + PAD_PX + 3
 
 
 def _x_title(text: str, frame: marks.Frame, foot: float) -> tuple[str, float]:

@@ -50,7 +50,7 @@ STYLES = {
 }
 _SERIES = ("bright_blue", "dark_orange", "green", "magenta", "yellow", "white", "cyan", "red")
 _GUIDE = "bright_black"
-_GAP = 2
+_GAP, _PROSE_CELLS = 2, 100
 _LABEL_CELLS = max(map(len, LABELS))
 _NUMBER_CELLS, _WORDS_CELLS = 18, 26
 """A numeric cell that is longer holds words; a column of words gets so much before it is folded."""
@@ -133,6 +133,12 @@ class _Printer:
             dash = "-" if self._ascii_only else "─"
             self._print(Rule(self.text(section.title, "bold"), align="left", style="dim", characters=dash))
             self._section(section, brief=brief)
+        hidden = sum(
+            not (section.brief and table.brief) for section in document.sections for table in section.tables
+        )
+        if brief and hidden:
+            self._print()
+            self._print(self.text(f"({hidden} more tables in the long form and in files)", "dim"))
 
     def text(self, words: str, style: str = "") -> Text:
         """Text that is printed as it is, in what the encoding has."""
@@ -147,8 +153,12 @@ class _Printer:
             return shown.encode(self._encoding, "replace").decode(self._encoding)
         return shown
 
-    def _print(self, *what: RenderableType) -> None:
-        self._console.print(*what)
+    def _print(self, what: RenderableType = "") -> None:
+        from rich.text import Text
+
+        # Running text in lines of two hundred letters is hard to read; tables may use the room.
+        prose = isinstance(what, Text) and not what.no_wrap
+        self._console.print(what, width=min(self._width, _PROSE_CELLS) if prose else None)
 
     def _list(self, lines: tuple[str, ...], style: str = "") -> None:
         for line in lines:
@@ -179,7 +189,10 @@ class _Printer:
     def _legend(self, document: Document, *, brief: bool) -> None:
         """The labels that occur, each with its meaning."""
         used = {
-            label for section in document.sections if section.brief or not brief for label in _labels(section)
+            label
+            for section in document.sections
+            if section.brief or not brief
+            for label in _labels(section, brief=brief)
         }
         if used:
             self._print()
@@ -191,7 +204,8 @@ class _Printer:
         for text in section.text:
             self._print(self.text(text))
         for table in section.tables:
-            self._table(table)
+            if table.brief or not brief:
+                self._table(table)
         drawn = list(section.charts)
         if brief:
             drawn = [chart for chart in drawn if chart.kind == "line"][:1]
@@ -258,9 +272,11 @@ class _Printer:
         from rich import box
         from rich.table import Table as Grid
 
-        # The box has a blank between columns, which the padding makes two.
+        # A rule below the head and nothing else. The blank between columns becomes two by the padding.
+        dash = "-" if self._ascii_only else "─"
+        rule = box.Box(f"    \n    \n {dash}{dash} \n" + "    \n" * 5, ascii=self._ascii_only)
         grid = Grid(
-            box=box.SIMPLE_HEAD,
+            box=rule,
             show_edge=False,
             pad_edge=False,
             padding=(0, _GAP - 1, 0, 0),
@@ -329,7 +345,8 @@ def _color(chart: Chart, index: int) -> str:
     return _SERIES[index % len(_SERIES)]
 
 
-def _labels(section: Section) -> set[str]:
-    rows = {row.label for table in section.tables for row in table.rows}
+def _labels(section: Section, *, brief: bool) -> set[str]:
+    shown = [table for table in section.tables if table.brief or not brief]
+    rows = {row.label for table in shown for row in table.rows}
     series = {series.label for chart in section.charts for series in chart.series}
     return {label for label in rows | series if label}

@@ -20,7 +20,7 @@ use crate::crew::{Crew, Loan};
 use crate::error::{Error, Kind, Stage};
 use crate::meter::{self, Counters, Histogram, Stages};
 use crate::pipeline::{FileOptions, Options, Pipeline, Status, Trace};
-use crate::pool::{self, Control, Fault, Run, Work};
+use crate::pool::{self, Control, Fault, Parts, Run, Work};
 use crate::sink;
 use crate::source::Job;
 use crate::topology::Placement;
@@ -216,8 +216,14 @@ impl Images {
     ) -> (Status, Option<PathBuf>) {
         match task {
             Task::File(job) => {
-                let Setup { options, files, .. } = &self.setup;
-                let status = pipeline.run(|pipeline| pipeline.file(job, options, files, trace));
+                let Setup { options, files, trial, .. } = &self.setup;
+                let reuse = trial.as_ref().is_none_or(|trial| trial.reuse);
+                let status = pipeline.run(|pipeline| {
+                    if !reuse {
+                        pipeline.forget();
+                    }
+                    pipeline.file(job, options, files, trace)
+                });
                 let noted = trace.notes().next().is_some();
                 (status, noted.then(|| std::mem::take(&mut job.input)))
             }
@@ -321,11 +327,17 @@ const UNKNOWN: u64 = u64::MAX;
 impl Batch {
     /// Starts the workers on `inputs`, and `side_walk` beside them. A trial's count is believed:
     /// `inputs` must keep it.
-    pub fn start(setup: Setup, inputs: Inputs, side_walk: Option<SideWalk>) -> Batch {
+    pub fn start(mut setup: Setup, inputs: Inputs, side_walk: Option<SideWalk>) -> Batch {
         let started_ns = meter::now_ns();
         let control = Arc::new(OnceLock::new());
         let mut options = pool::Options::new(setup.places.clone());
         let arrivals_ns = setup.trial.as_ref().and_then(|trial| trial.arrivals_ns.clone());
+        if let Some(&Trial { stealing, lock_free, ring, mmap, .. }) = setup.trial.as_ref() {
+            options.parts = Parts { stealing, lock_free, ring };
+            if !mmap {
+                setup.options.mapped.threshold_bytes = u64::MAX;
+            }
+        }
         if arrivals_ns.is_some() {
             options.batch = Some(1); // a job that is there doesn't wait for the one after it
         }

@@ -15,10 +15,12 @@
 //! Below the stages lie rooms that several of them use: [`image`] (views of pixels), [`recipe`]
 //! (what a network wants, as data), [`resample`] (Pillow's resize), [`backdrop`], [`simd`]
 //! (levels as values) and [`error`]. Stages never name each other or the pool, but for one
-//! edge: [`sink`] and [`source`] ask [`encode::inspect`] whether a file is an output of ours. Nothing here knows Python
-//! or prints; the one global thing is the guard of mapped files, which a signal handler needs.
+//! edge: [`sink`] and [`source`] ask [`encode::inspect`] whether a file is an output of ours.
+//! [`bandwidth`] measures memory. Nothing here knows Python or prints; the one global thing is the
+//! guard of mapped files, which a signal handler needs.
 
 pub mod backdrop;
+pub mod bandwidth;
 pub mod batch;
 pub mod composite;
 pub mod crew;

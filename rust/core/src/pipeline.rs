@@ -50,6 +50,8 @@ pub enum Background {
 /// Everything a caller can ask for, for one image.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// When files are mapped, and the longest that is taken.
+    pub mapped: mapped::Options,
     /// Caps, checked before anything is allocated.
     pub limits: decode::Limits,
     /// What is done to alpha after the recipe.
@@ -65,6 +67,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            mapped: mapped::Options::default(),
             limits: decode::Limits::default(),
             refine: refine::Options::default(),
             composite: composite::Options::default(),
@@ -214,6 +217,7 @@ pub struct Pipeline {
 
 /// Everything up to the raster, apart from the encoder so that both can be borrowed.
 struct Front {
+    level: Level,
     recipe: Recipe,
     shape: OutputShape,
     slot: Slot,
@@ -254,6 +258,7 @@ impl Pipeline {
         infer: Box<dyn Infer>,
     ) -> Self {
         let front = Front {
+            level,
             recipe,
             shape,
             slot,
@@ -343,6 +348,24 @@ impl Pipeline {
         let _ = write!(self.tag, "qbg1:{digest}.{length:x}.{changed_ns:x}");
     }
 
+    /// Gives all scratch memory back: the next image makes it anew. The slot, which the network is
+    /// bound to, stays. To measure what keeping it is worth.
+    pub fn forget(&mut self) {
+        let Front { level, file, decoder, image, preprocessor, masker, .. } = &mut self.front;
+        let level = *level;
+        (*file, *image) = (Vec::new(), decode::Image::default());
+        *decoder = Decoder::new(level);
+        *preprocessor = Preprocessor::new(level);
+        *masker = Masker::new(level);
+        let Front { refiner, alpha, backdrop, resampler, compositor, .. } = &mut self.front;
+        *refiner = Refiner::new();
+        (*alpha, *backdrop) = (Vec::new(), Backdrop::default());
+        *resampler = Resampler::new(level);
+        *compositor = Compositor::new(level);
+        self.encoder = Encoder::new(level);
+        self.encoded = Vec::new();
+    }
+
     /// One image to a file's bytes, tagged with `digest` unless that is empty.
     pub fn encoded(
         &mut self,
@@ -395,13 +418,11 @@ impl Front {
         trace: &mut Trace,
     ) -> Result<(), Error> {
         let Self { file, decoder, image, .. } = self;
-        let limits = &options.limits;
+        let Options { mapped: mapping, limits, .. } = options;
         match input {
             Input::Path(path) => {
                 let at = Some(path);
-                let mapped = trace.step(Stage::Map, at, || {
-                    Mapped::open(path, file, mapped::Options::default())
-                })?;
+                let mapped = trace.step(Stage::Map, at, || Mapped::open(path, file, *mapping))?;
                 trace.bytes_in = mapped.bytes().len() as u64;
                 let decoded =
                     trace.step(Stage::Decode, at, || decoder.decode(mapped.bytes(), limits, image));

@@ -26,11 +26,31 @@ pub struct Trial {
     pub arrivals_ns: Option<Arc<[u64]>>,
     /// False: no files and no pixels, each job is one call of the network.
     pub pixels: bool,
+    /// False: each worker has a fixed share of the pictures.
+    pub stealing: bool,
+    /// False: pictures lie in a locked queue.
+    pub lock_free: bool,
+    /// False: records go through a locked list that grows.
+    pub ring: bool,
+    /// False: a worker's scratch memory is given back after each picture.
+    pub reuse: bool,
+    /// False: files are read, however large.
+    pub mmap: bool,
 }
 
 impl Default for Trial {
     fn default() -> Self {
-        Trial { count: None, keep_every: 1, arrivals_ns: None, pixels: true }
+        Trial {
+            count: None,
+            keep_every: 1,
+            arrivals_ns: None,
+            pixels: true,
+            stealing: true,
+            lock_free: true,
+            ring: true,
+            reuse: true,
+            mmap: true,
+        }
     }
 }
 

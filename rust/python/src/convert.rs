@@ -15,7 +15,7 @@ use qbg_core::pipeline::{Background, FileOptions, Options};
 use qbg_core::recipe::{Activation, Filter, Fit, Input, Output, Recipe, Rounding, Scale};
 use qbg_core::simd::Level;
 use qbg_core::trial::Trial;
-use qbg_core::{composite, decode, encode, mask, topology};
+use qbg_core::{composite, decode, encode, mapped, mask, topology};
 
 /// (height, width, channels, bytes): the form in which Python hands over pixels.
 pub type PixelTuple<'py> = (usize, usize, usize, Bound<'py, PyBytes>);
@@ -115,6 +115,7 @@ pub fn options(object: &Bound<'_, PyAny>) -> PyResult<Options> {
     })?;
     let background: Option<(u8, u8, u8, u8)> = attr(object, "background")?;
     Ok(Options {
+        mapped: mapped::Options::default(),
         limits: decode::Limits {
             max_pixels: attr(object, "max_pixels")?,
             max_metadata_bytes: attr(object, "max_metadata_bytes")?,
@@ -175,6 +176,11 @@ pub fn trial(object: &Bound<'_, PyAny>) -> PyResult<Trial> {
         keep_every: natural("keep_every", attr(object, "keep_every")?)?,
         arrivals_ns: arrivals.transpose()?,
         pixels: attr(object, "pixels")?,
+        stealing: attr(object, "stealing")?,
+        lock_free: attr(object, "lock_free")?,
+        ring: attr(object, "ring")?,
+        reuse: attr(object, "reuse")?,
+        mmap: attr(object, "mmap")?,
     };
     trial.check().map_err(PyValueError::new_err)?;
     Ok(trial)

@@ -25,7 +25,7 @@ mod _native {
     #[pymodule_export]
     use crate::sources::plan_pairs;
     #[pymodule_export]
-    use crate::system::{peak_rss_bytes, system};
+    use crate::system::{peak_rss_bytes, system, triad};
     #[pymodule_export]
     use crate::tensor::{Pixels, Slot, Tensor};
 

@@ -1,13 +1,15 @@
-//! What `qbg doctor` prints of the machine.
+//! What `qbg doctor` prints of the machine, and how fast its memory is.
 
 use std::path::Path;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use qbg_core::meter;
 use qbg_core::simd::Level;
-use qbg_core::topology::{Topology, affinity};
+use qbg_core::topology::{Pin, Topology, affinity, place};
+use qbg_core::{bandwidth, meter};
+
+use crate::enter::enter;
 
 /// The machine as qbg sees it. ValueError if `QBG_SIMD` names a level that this CPU lacks.
 #[pyfunction]
@@ -47,4 +49,29 @@ fn cpu_name(root: &Path) -> Option<String> {
 #[pyfunction]
 pub fn peak_rss_bytes() -> u64 {
     meter::peak_rss_bytes().unwrap_or(0)
+}
+
+/// Bandwidth in bytes per second, of each repeat. ValueError for nothing to do, or for arrays that take
+/// more than a quarter of the memory that this process may have.
+#[pyfunction]
+pub fn triad(
+    py: Python<'_>,
+    threads: usize,
+    bytes_per_array: usize,
+    repeats: usize,
+) -> PyResult<Vec<f64>> {
+    let topology = Topology::here();
+    let limit = topology.memory_limit_bytes.or(topology.memory_bytes).unwrap_or(u64::MAX);
+    if bytes_per_array as u64 > limit / 12 {
+        let message =
+            format!("three arrays of {bytes_per_array} bytes are more than a quarter of memory");
+        return Err(PyValueError::new_err(message));
+    }
+    if threads > topology.cpus.len() {
+        let message = format!("{threads} threads on {} CPUs", topology.cpus.len());
+        return Err(PyValueError::new_err(message));
+    }
+    let places = place(&topology, threads, Pin::Cpu);
+    let rates = enter(py, || Ok(bandwidth::triad(&places, bytes_per_array, repeats)))?;
+    rates.ok_or_else(|| PyValueError::new_err("each thread needs an element to work on"))
 }

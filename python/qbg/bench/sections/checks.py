@@ -16,7 +16,7 @@ ENABLERS = {
     "pin": ("pinned workers", "the system places them"),
     "numa": ("node-local weights", "one session for all nodes"),
     "simd": ("SIMD kernels", "scalar kernels"),
-    "mmap": ("mapped files", "files are read into memory"),
+    "mmap": ("mapped files", "files are read, as those below 2 MiB always are"),
     "shared_weights": ("shared weights", "a session per worker"),
     "ring": ("bounded ring of records", "a locked list"),
 }

@@ -98,6 +98,7 @@ def published() -> tuple[Table, ...]:
                 for row in table.rows
             ),
             notes=tuple(f"{name}: an estimate of the source itself." for name in table.estimated),
+            brief=False,
         )
         for table in (platforms.PLATFORMS, platforms.BILLION_IMAGES, platforms.API)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from qbg.bench import plan, platforms
@@ -45,7 +47,7 @@ def section(record: Record, verdict: Verdict) -> Section | None:
             "Service time runs from picking a picture up to its written output, with all workers busy. "
             "Response time runs from a picture's intended arrival, by a Poisson process: waiting counts too.",
         ),
-        tables=(_table("Measured on this machine", tuple(rows)), published()),
+        tables=(_table("Latency, measured on this machine", tuple(rows)), published()),
         charts=_charts(times),
     )
 
@@ -121,7 +123,7 @@ def published() -> Table:
     """The published percentiles, as printed."""
     cells = ("published, 384 workers", "not said", *(row[1] for row in platforms.LATENCY.rows))
     row = Row(cells=cells, label=PUBLISHED, notes=platforms.notes("latency"))
-    return _table("Published, as printed in ms", (row,))
+    return replace(_table("Latency, published, as printed in ms", (row,)), brief=False)
 
 
 def _table(title: str, rows: tuple[Row, ...]) -> Table:

@@ -130,6 +130,7 @@ def published() -> Table:
             )
             for row in table.rows
         ),
+        brief=False,
     )
 
 

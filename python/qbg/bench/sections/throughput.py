@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from qbg.bench import plan, platforms, scaling
 from qbg.bench.sections.words import NONE, figure, held, interval, mean, percent
 from qbg.bench.statistics import Interval, Refusal, median, paired_ratio
@@ -124,7 +126,7 @@ def _measured(record: Record, verdict: Verdict, cases: list[Case]) -> Table:
         )
     first = median(rates(record, cases[-1]))
     return Table(
-        title="Measured on this machine",
+        title="Throughput, measured on this machine",
         columns=COLUMNS,
         numeric=(True,) * len(COLUMNS),
         rows=tuple(rows),
@@ -176,7 +178,7 @@ def _simulated(record: Record, verdict: Verdict) -> Table | None:
         for outcome in record.of(case.name)[:1]:
             assert case.service_s is not None
             ideal = case.workers / case.service_s
-            share = outcome.images_per_s / ideal
+            share = outcome.asked_share if outcome.asked_share is not None else math.nan
             cells = (
                 str(case.workers),
                 f"{case.service_s * 1e3:,.0f} ms",
@@ -195,8 +197,9 @@ def _simulated(record: Record, verdict: Verdict) -> Table | None:
         rows=tuple(rows),
         notes=(
             "Each inference is a wait, drawn from the measured service times and scaled to the mean in the "
-            "second column, that holds no core; nothing is read, decoded or written. It measures what "
-            "scheduler, ring and interpreter cost, not what 384 cores would do to each other's memory.",
+            "second column, that holds no core; nothing is read, decoded or written. Efficiency is the share "
+            "of the workers' time that was such waiting: the rest is what scheduler, ring and interpreter "
+            "took. What 384 cores would do to each other's memory isn't in it.",
         ),
     )
 
@@ -250,6 +253,7 @@ def published() -> Table:
             "Per core, that is per vCPU with all 384 busy, which share 192 cores; not to be set against one "
             "busy core of an idle machine.",
         ),
+        brief=False,
     )
 
 

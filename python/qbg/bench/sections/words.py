@@ -59,6 +59,7 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> Table:
         columns=("what", "value"),
         numeric=(False, False),
         rows=tuple(Row(cells=pair) for pair in rows),
+        brief=False,
     )
 
 

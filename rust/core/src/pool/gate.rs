@@ -4,9 +4,14 @@
 //! feed is exhausted, and how many wait; beside it `pending`, the jobs admitted but not yet begun,
 //! raised only under the mutex and lowered without it, and the stop flag. The protocol and the
 //! argument for its end are in the pool's head comment. Nothing here knows a deque or a job.
+//!
+//! Jobs that any worker may do are pending in one lane. Where each worker has jobs of its own,
+//! each has a lane, and asks about that one alone.
 
 use std::sync::PoisonError;
 use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
 
 use super::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, now_ns};
 
@@ -31,44 +36,54 @@ struct State {
 pub(super) struct Gate {
     state: Mutex<State>,
     wake: Condvar,
-    pending: AtomicUsize,
+    pending: Box<[CachePadded<AtomicUsize>]>,
     stopped: AtomicBool,
 }
 
 impl Gate {
-    pub(super) fn new() -> Gate {
+    /// With this many lanes, at least one.
+    pub(super) fn new(lanes: usize) -> Gate {
         Gate {
             state: Mutex::new(State::default()),
             wake: Condvar::new(),
-            pending: AtomicUsize::new(0),
+            pending: (0..lanes.max(1)).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
             stopped: AtomicBool::new(false),
         }
     }
 
-    /// Admits one job: `push` makes it findable. The feeder alone calls this.
-    pub(super) fn admit(&self, push: impl FnOnce()) {
+    /// Admits one job of a lane: `push` makes it findable. The feeder alone calls this.
+    pub(super) fn admit(&self, lane: usize, push: impl FnOnce()) {
         let state = self.lock();
         // Relaxed: who must see the rise (a worker about to wait) reads it under this mutex, and
         // who lowers it got the job through a deque, which orders the two.
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.pending[lane].fetch_add(1, Ordering::Relaxed);
         push();
         if state.waiting > 0 {
-            self.wake.notify_one();
+            self.wake_for_a_job();
         }
     }
 
-    /// A job taken from a deque is about to begin.
-    pub(super) fn begin(&self) {
-        // Relaxed: a waiter that reads too high a number searches once more, and a number that
-        // reads 0 says only that each admitted job is in somebody's hands; no data goes with it.
-        self.pending.fetch_sub(1, Ordering::Relaxed);
+    fn wake_for_a_job(&self) {
+        match self.pending.len() {
+            1 => self.wake.notify_one(),
+            // The lane's own worker must be among them.
+            _ => self.wake.notify_all(),
+        }
     }
 
-    /// For a worker whose search found nothing: what next. Waits while another one feeds and
-    /// every job admitted has begun.
-    pub(super) fn next(&self) -> Next {
+    /// A job taken from a deque or line is about to begin.
+    pub(super) fn begin(&self, lane: usize) {
+        // Relaxed: a waiter that reads too high a number searches once more, and a number that
+        // reads 0 says only that each admitted job is in somebody's hands; no data goes with it.
+        self.pending[lane].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// For a worker of this lane whose search found nothing: what next. Waits while another one
+    /// feeds and every job admitted to the lane has begun.
+    pub(super) fn next(&self, lane: usize) -> Next {
+        let pending = &self.pending[lane];
         // Without the mutex: jobs in transit between deques would else have all thieves meet here.
-        if self.pending.load(Ordering::Relaxed) > 0 && !self.stopped() {
+        if pending.load(Ordering::Relaxed) > 0 && !self.stopped() {
             return Next::Search;
         }
         let mut state = self.lock();
@@ -76,7 +91,7 @@ impl Gate {
             if self.stopped() {
                 return Next::End;
             }
-            if self.pending.load(Ordering::Relaxed) > 0 {
+            if pending.load(Ordering::Relaxed) > 0 {
                 return Next::Search;
             }
             if state.exhausted {
@@ -97,7 +112,7 @@ impl Gate {
         let mut state = self.lock();
         state.feeding = false;
         state.exhausted |= exhausted;
-        if state.exhausted {
+        if state.exhausted || self.pending.len() > 1 {
             self.wake.notify_all();
         }
         // Otherwise nobody needs waking: the feeder itself searches next (head comment, claim 2).

@@ -72,6 +72,16 @@
 //! A feed whose next job may depend on an earlier record must be run with a batch of 1: then the
 //! feeder comes back with each job, and no job waits for the one after it.
 //!
+//! # Parts switched off
+//!
+//! [`Parts`] puts simpler things in the place of deques and ring, to measure what those give.
+//! With one line for all workers nothing above changes but where a job is found. With a line for
+//! each worker, job i goes to worker i modulo their number, and `pending` is counted per line (the
+//! gate calls it a lane): a worker goes to WAIT or FEED only when its own line is empty, so an
+//! admission wakes all, the line's worker among them; and as the feeder that comes back may have a
+//! job of its own while others wait for theirs, it wakes them, and one of them feeds. What a slow
+//! worker has not begun then grows with the feed: this is no way to run a batch in earnest.
+//!
 //! # Records
 //!
 //! Go through a bounded ring (`ring.rs` has its own protocol): if it is full, workers wait. So the
@@ -81,6 +91,7 @@ mod gate;
 mod ring;
 mod steal;
 mod sync;
+mod team;
 mod worker;
 
 #[cfg(test)]
@@ -101,6 +112,7 @@ use gate::Gate;
 use ring::Ring;
 use steal::Queues;
 use sync::{Deque, Mutex};
+pub use team::together;
 pub use worker::message as panic_message;
 use worker::{Board, Shared, Tally};
 
@@ -201,6 +213,23 @@ pub enum Fault<E> {
     },
 }
 
+/// What a run is made of: all of it, unless it is measured what a part is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Idle workers take jobs from others. Without: each has a fixed share.
+    pub stealing: bool,
+    /// Jobs lie in lock-free queues. Without: in locked lists, one for all if there is stealing.
+    pub lock_free: bool,
+    /// Records go through a bounded lock-free ring. Without: through a locked list that grows.
+    pub ring: bool,
+}
+
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts { stealing: true, lock_free: true, ring: true }
+    }
+}
+
 /// How a run is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -211,12 +240,14 @@ pub struct Options {
     /// Jobs pulled from the feed at a time; None: twice the workers, between 4 and 64. Must be 1
     /// if the feed may wait for records.
     pub batch: Option<usize>,
+    /// For measuring.
+    pub parts: Parts,
 }
 
 impl Options {
     /// For these places: a ring of 1,024 records and the usual batch.
     pub fn new(places: Vec<Placement>) -> Options {
-        Options { places, ring: 1024, batch: None }
+        Options { places, ring: 1024, batch: None, parts: Parts::default() }
     }
 }
 
@@ -272,12 +303,16 @@ pub fn start<W: Work>(work: W, feed: impl Feed<W::Job> + 'static, options: Optio
     let workers = places.len();
     let deques: Vec<Deque<W::Job>> = places.iter().map(|_| Deque::new_fifo()).collect();
     let tallies = places.iter().map(|_| CachePadded::new(Tally::default())).collect();
+    let queues = Queues::new(&deques, options.parts);
     let shared = Arc::new(Shared {
         work,
-        board: Arc::new(Board { gate: Gate::new(), tallies }),
+        board: Arc::new(Board { gate: Gate::new(queues.lanes()), tallies }),
         places,
-        queues: Queues::new(&deques),
-        ring: Ring::new(options.ring, workers),
+        queues,
+        ring: match options.parts.ring {
+            true => Ring::new(options.ring, workers),
+            false => Ring::growing(options.ring, workers),
+        },
         feed: Mutex::new(Some(Box::new(feed))),
         batch: options.batch.unwrap_or((2 * workers).clamp(4, 64)).max(1),
         fault: Mutex::new(None),

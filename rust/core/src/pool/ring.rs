@@ -20,9 +20,13 @@
 //! free space. A worker is never done with a record before it is in the queue; the one exception
 //! is [`Ring::close`], called when the reader is gone for good.
 //!
+//! To measure the ring against it, the queue can also be a locked list that grows: then no push
+//! finds it full, and the rest is the same.
+//!
 //! One reader at a time (`wanted` is one number); the pool's handle sees to it. Left out: order
 //! between workers.
 
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -30,8 +34,53 @@ use super::sync::{
     ArrayQueue, AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, now_ns,
 };
 
+#[allow(clippy::large_enum_variant)] // one per run, never moved
+enum Buffer<R> {
+    Bounded(ArrayQueue<R>),
+    Growing(Mutex<VecDeque<R>>),
+}
+
+impl<R> Buffer<R> {
+    fn push(&self, record: R) -> Result<(), R> {
+        match self {
+            Buffer::Bounded(queue) => queue.push(record),
+            Buffer::Growing(list) => {
+                locked(list).push_back(record);
+                Ok(())
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<R> {
+        match self {
+            Buffer::Bounded(queue) => queue.pop(),
+            Buffer::Growing(list) => locked(list).pop_front(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Buffer::Bounded(queue) => queue.len(),
+            Buffer::Growing(list) => locked(list).len(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Buffer::Bounded(queue) => queue.is_empty(),
+            Buffer::Growing(list) => locked(list).is_empty(),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 pub(super) struct Ring<R> {
-    queue: ArrayQueue<R>,
+    queue: Buffer<R>,
+    /// Records that the bounded queue holds, and that one drain gives out at most.
+    capacity: usize,
     lock: Mutex<()>,
     ready: Condvar,
     space: Condvar,
@@ -47,8 +96,19 @@ pub(super) struct Ring<R> {
 impl<R> Ring<R> {
     /// For `capacity` records (at least 1) of `writers` workers.
     pub(super) fn new(capacity: usize, writers: usize) -> Ring<R> {
+        let capacity = capacity.max(1);
+        Ring::over(Buffer::Bounded(ArrayQueue::new(capacity)), capacity, writers)
+    }
+
+    /// For any number of records; `capacity` only says how many a drain gives out at most.
+    pub(super) fn growing(capacity: usize, writers: usize) -> Ring<R> {
+        Ring::over(Buffer::Growing(Mutex::new(VecDeque::new())), capacity.max(1), writers)
+    }
+
+    fn over(queue: Buffer<R>, capacity: usize, writers: usize) -> Ring<R> {
         Ring {
-            queue: ArrayQueue::new(capacity.max(1)),
+            queue,
+            capacity,
             lock: Mutex::new(()),
             ready: Condvar::new(),
             space: Condvar::new(),
@@ -101,14 +161,14 @@ impl<R> Ring<R> {
     /// Moves records to `out`, at most one ring full, waiting until `at_least` of them are there,
     /// the last writer has left, or `wait` is over. False once nothing more can come.
     pub(super) fn drain(&self, wait: Duration, at_least: usize, out: &mut Vec<R>) -> bool {
-        let at_least = at_least.clamp(1, self.queue.capacity());
+        let at_least = at_least.clamp(1, self.capacity);
         if self.queue.len() < at_least {
             self.wait(wait, at_least);
         }
         // Before popping: what the last writer pushed is there when it has left.
         let ended = self.ended();
         // No more than a ring full, so that a call ends however fast the workers are.
-        let room = self.queue.capacity();
+        let room = self.capacity;
         let before = out.len();
         while out.len() - before < room {
             match self.queue.pop() {
@@ -167,6 +227,6 @@ impl<R> Ring<R> {
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.lock)
     }
 }

@@ -218,7 +218,7 @@ fn steal_from_the_same_node_and_from_another() {
 #[test]
 fn stampede() {
     for (batch, ring) in [(1, 1), (2, 4), (64, 1024), (1000, 2)] {
-        let options = Options { places: places(8, 2), ring, batch: Some(batch) };
+        let options = Options { ring, batch: Some(batch), ..Options::new(places(8, 2)) };
         check(Script::new(|_, _, _| ()), 5000, options);
     }
     for _ in 0..200 {
@@ -578,4 +578,124 @@ fn victims_begin_with_the_next_number_on_the_own_node() {
     assert_eq!(order(3), "Victims { local: [1], remote: [4, 5, 0, 2] }");
     assert_eq!(order(5), "Victims { local: [], remote: [0, 1, 2, 3, 4] }");
     assert_eq!(format!("{:?}", Victims::new(0, &[None])), "Victims { local: [], remote: [] }");
+}
+
+const ALL: Parts = Parts { stealing: true, lock_free: true, ring: true };
+
+/// A stalled worker keeps its share: it waits in its first job for all that aren't its own.
+#[test]
+fn without_stealing_each_has_its_share() {
+    const WORKERS: usize = 3;
+    for lock_free in [true, false] {
+        let others = Arc::new(AtomicUsize::new(0));
+        let script = Script::new(move |_, id, _| match id % WORKERS {
+            0 => {
+                while others.load(Ordering::Acquire) < 60 {
+                    std::thread::yield_now();
+                }
+            }
+            _ => _ = others.fetch_add(1, Ordering::AcqRel),
+        });
+        let parts = Parts { stealing: false, lock_free, ..ALL };
+        let (records, report) = check(script, 90, Options { parts, ..options(WORKERS) });
+        assert!(records.iter().all(|record| record.worker == record.id % WORKERS));
+        for worker in 0..WORKERS {
+            let ids = records.iter().filter(|record| record.worker == worker);
+            assert!(ids.map(|record| record.id).is_sorted(), "a share keeps the feed's order");
+        }
+        let all = sum(&report);
+        assert_eq!((all.own_pops, all.stolen), (90, 0));
+    }
+}
+
+#[test]
+fn a_locked_queue_serves_all() {
+    for workers in [1, 4] {
+        let parts = Parts { lock_free: false, ..ALL };
+        let options = Options { parts, batch: Some(64), ..options(workers) };
+        let (_, report) = check(Script::new(|_, _, _| ()), 1000, options);
+        let all = sum(&report);
+        assert_eq!((all.injector_steals, all.own_pops, all.stolen), (1000, 0, 0));
+    }
+}
+
+/// Nobody drains until every job is done, with room for one record in a ring.
+#[test]
+fn without_the_ring_records_pile_up() {
+    let parts = Parts { ring: false, ..ALL };
+    let run = start(Script::new(|_, _, _| ()), jobs(500), Options { ring: 1, parts, ..options(2) });
+    let control = run.control();
+    while control.counters().iter().map(|counters| counters.jobs).sum::<u64>() < 500 {
+        std::thread::yield_now();
+    }
+    let mut records = Vec::new();
+    let report = run.join(&mut records);
+    assert_eq!(ids(&records), (0..500).collect::<Vec<_>>());
+    assert_eq!(sum(&report).blocked_ns, 0);
+}
+
+#[test]
+fn simpler_parts_survive_panics_and_cancel() {
+    for parts in [
+        Parts { stealing: false, ..ALL },
+        Parts { lock_free: false, ..ALL },
+        Parts { stealing: false, lock_free: false, ring: false },
+    ] {
+        let script = Script::new(|_, id, _| {
+            if id % 3 == 0 {
+                resume_unwind(Box::new("bad"));
+            }
+        });
+        let (_, report) = check(script, 300, Options { parts, ..options(3) });
+        assert_eq!(sum(&report).panics, 100);
+
+        let alive = Arc::default();
+        let run = start(
+            Script::new(|_, _, _| ()),
+            tokens(usize::MAX, &alive),
+            Options { parts, ..options(3) },
+        );
+        run.control().cancel();
+        let mut records = Vec::new();
+        let report = run.join(&mut records);
+        assert_eq!(records.len() as u64, sum(&report).jobs);
+        assert_eq!(alive.load(Ordering::Relaxed), 0, "unbegun jobs are dropped");
+    }
+}
+
+/// Due now, and then so late that only a stop can end the wait.
+struct Timed {
+    next: usize,
+    late_from: usize,
+    pulled: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Feed<Job> for Timed {
+    fn next(&mut self) -> Option<Job> {
+        self.pulled.lock().unwrap().push(crate::meter::now_ns());
+        self.next += 1;
+        Some(Job { id: self.next - 1, _token: None })
+    }
+
+    fn due_ns(&mut self) -> Option<u64> {
+        Some(if self.next < self.late_from { 3_000_000 * self.next as u64 } else { u64::MAX })
+    }
+}
+
+#[test]
+fn jobs_are_pulled_when_they_are_due_and_a_stop_ends_the_wait() {
+    let pulled: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let feed = Timed { next: 0, late_from: 6, pulled: Arc::clone(&pulled) };
+    let run_options = Options { batch: Some(1), ..options(2) };
+    let mut run = start(Script::new(|_, _, _| ()), feed, run_options);
+    let mut records = Vec::new();
+    while records.len() < 6 {
+        assert!(run.drain(LONG, 1, &mut records));
+    }
+    run.control().cancel();
+    let report = run.join(&mut records);
+    assert_eq!(ids(&records), [0, 1, 2, 3, 4, 5]);
+    assert!(report.cancelled && report.fault.is_none());
+    let pulled = pulled.lock().unwrap();
+    assert!(pulled.iter().enumerate().all(|(id, &at_ns)| at_ns >= 3_000_000 * id as u64));
 }

@@ -133,7 +133,7 @@ fn serve<W: Work>(shared: &Shared<W>, index: usize, deque: &Deque<W::Job>) {
     let tally = &*shared.board.tallies[index];
     let stopped = || shared.board.gate.stopped();
     let mut mark_ns = now_ns();
-    while let Some(mut job) = take(shared, tally, deque, &victims, &mut mark_ns) {
+    while let Some(mut job) = take(shared, index, deque, &victims, &mut mark_ns) {
         // AssertUnwindSafe: after a panic the seat is thrown away, and the job is only asked who
         // it is, by a caller who knows that it may be half done.
         let outcome =
@@ -176,23 +176,24 @@ fn build<W: Work>(shared: &Shared<W>, index: usize) -> Option<W::Seat> {
 /// The next job, begun; None when the run is over for this worker.
 fn take<W: Work>(
     shared: &Shared<W>,
-    tally: &Tally,
+    index: usize,
     deque: &Deque<W::Job>,
     victims: &Victims,
     mark_ns: &mut u64,
 ) -> Option<W::Job> {
-    let gate = &shared.board.gate;
+    let (gate, tally) = (&shared.board.gate, &*shared.board.tallies[index]);
+    let lane = shared.queues.lane_of(index);
     let backoff = Backoff::new();
     let job = loop {
         if gate.stopped() {
             break None;
         }
-        if let Some(found) = shared.queues.search(deque, victims) {
-            gate.begin();
+        if let Some(found) = shared.queues.search(index, deque, victims) {
+            gate.begin(lane);
             tally.found(&found);
             break Some(found.job);
         }
-        match gate.next() {
+        match gate.next(lane) {
             Next::Search => backoff.snooze(), // spins a little, then yields the CPU
             Next::Feed => {
                 lap(mark_ns, &tally.idle_ns);
@@ -222,7 +223,8 @@ fn feed<W: Work>(shared: &Shared<W>, tally: &Tally) {
                 return true;
             };
             tally.fed.add(1);
-            gate.admit(|| shared.queues.injector.push(job));
+            let lane = shared.queues.next_lane();
+            gate.admit(lane, || shared.queues.push(lane, job));
         }
         false
     }));

@@ -138,18 +138,18 @@ fn work(gate: &Gate, place: &AtomicUsize, jobs: &AtomicUsize) -> usize {
     let mut done = 0;
     loop {
         if place.swap(0, Ordering::AcqRel) == 1 {
-            gate.begin();
+            gate.begin(0);
             done += 1;
             continue;
         }
-        match gate.next() {
+        match gate.next(0) {
             Next::Search => thread::yield_now(),
             Next::Feed => {
                 // The gate alone keeps this load and store from racing with another feeder's.
                 let left = jobs.load(Ordering::Relaxed);
                 if left > 0 {
                     jobs.store(left - 1, Ordering::Relaxed);
-                    gate.admit(|| assert_eq!(place.swap(1, Ordering::AcqRel), 0));
+                    gate.admit(0, || assert_eq!(place.swap(1, Ordering::AcqRel), 0));
                 }
                 gate.fed(left <= 1);
             }
@@ -161,7 +161,7 @@ fn work(gate: &Gate, place: &AtomicUsize, jobs: &AtomicUsize) -> usize {
 #[test]
 fn the_gate_ends_when_all_jobs_have_begun() {
     explore(3, || {
-        let parts = Arc::new((Gate::new(), AtomicUsize::new(0), AtomicUsize::new(2)));
+        let parts = Arc::new((Gate::new(1), AtomicUsize::new(0), AtomicUsize::new(2)));
         let other = {
             let parts = Arc::clone(&parts);
             thread::spawn(move || work(&parts.0, &parts.1, &parts.2))
@@ -174,11 +174,11 @@ fn the_gate_ends_when_all_jobs_have_begun() {
 #[test]
 fn a_stop_wakes_a_waiter() {
     explore(4, || {
-        let gate = Arc::new(Gate::new());
-        assert_eq!(gate.next(), Next::Feed); // the feeder is stuck in its feed from here on
+        let gate = Arc::new(Gate::new(1));
+        assert_eq!(gate.next(0), Next::Feed); // the feeder is stuck in its feed from here on
         let waiter = {
             let gate = Arc::clone(&gate);
-            thread::spawn(move || gate.next())
+            thread::spawn(move || gate.next(0))
         };
         gate.stop();
         assert_eq!(waiter.join().unwrap(), Next::End);
@@ -190,18 +190,70 @@ fn a_stop_wakes_a_waiter() {
 #[test]
 fn a_stop_wakes_a_feeder_that_sleeps() {
     explore(4, || {
-        let gate = Arc::new(Gate::new());
-        assert_eq!(gate.next(), Next::Feed);
+        let gate = Arc::new(Gate::new(1));
+        assert_eq!(gate.next(0), Next::Feed);
         let feeder = {
             let gate = Arc::clone(&gate);
             thread::spawn(move || gate.sleep_until(1))
         };
         let waiter = {
             let gate = Arc::clone(&gate);
-            thread::spawn(move || gate.next())
+            thread::spawn(move || gate.next(0))
         };
         gate.stop();
         assert!(!feeder.join().unwrap());
         assert_eq!(waiter.join().unwrap(), Next::End);
+    });
+}
+
+#[test]
+fn a_growing_list_loses_no_record_and_no_wake_up() {
+    explore(3, || {
+        let ring = Arc::new(Ring::growing(1, 1));
+        let writer = writer(&ring, 0..3);
+        let mut records = Vec::new();
+        while ring.drain(LONG, 1, &mut records) {}
+        assert_eq!(records, [0, 1, 2]);
+        writer.join().unwrap();
+    });
+}
+
+/// Two workers with a job each, which wakes the one that it is for.
+#[test]
+fn lanes_end_when_each_has_begun_its_own() {
+    fn work(lane: usize, gate: &Gate, places: &[AtomicUsize; 2], jobs: &AtomicUsize) -> usize {
+        let mut done = 0;
+        loop {
+            if places[lane].swap(0, Ordering::AcqRel) == 1 {
+                gate.begin(lane);
+                done += 1;
+                continue;
+            }
+            match gate.next(lane) {
+                Next::Search => thread::yield_now(),
+                Next::Feed => {
+                    let left = jobs.load(Ordering::Relaxed);
+                    if left > 0 {
+                        jobs.store(left - 1, Ordering::Relaxed);
+                        let lane = left % 2;
+                        gate.admit(lane, || {
+                            assert_eq!(places[lane].swap(1, Ordering::AcqRel), 0);
+                        });
+                    }
+                    gate.fed(left <= 1);
+                }
+                Next::End => return done,
+            }
+        }
+    }
+    explore(3, || {
+        let places = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let parts = Arc::new((Gate::new(2), places, AtomicUsize::new(2)));
+        let other = {
+            let parts = Arc::clone(&parts);
+            thread::spawn(move || work(1, &parts.0, &parts.1, &parts.2))
+        };
+        assert_eq!(work(0, &parts.0, &parts.1, &parts.2), 1);
+        assert_eq!(other.join().unwrap(), 1);
     });
 }

@@ -85,6 +85,10 @@ mod sync {
         pub(super) fn steal_batch_and_pop(&self, to: &Deque<T>) -> Steal<T> {
             steal_half(&self.0, to)
         }
+
+        pub(super) fn steal(&self) -> Steal<T> {
+            self.0.lock().unwrap().pop_front().map_or(Steal::Empty, Steal::Success)
+        }
     }
 
     pub(super) struct Deque<T>(Arc<List<T>>);
@@ -148,7 +152,7 @@ use self::ring::Ring;
 use self::steal::Queues;
 use self::sync::{Deque, Mutex};
 use self::worker::{Board, Shared, Tally};
-use crate::pool::{Fault, Feed, Work};
+use crate::pool::{Fault, Feed, Parts, Work};
 use crate::topology::Placement;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -189,15 +193,29 @@ struct Model {
 
 impl Model {
     fn start(script: Script, feed: impl Feed<usize> + 'static, batch: usize, ring: usize) -> Model {
+        Model::start_with(script, feed, batch, ring, Parts::default())
+    }
+
+    fn start_with(
+        script: Script,
+        feed: impl Feed<usize> + 'static,
+        batch: usize,
+        ring: usize,
+        parts: Parts,
+    ) -> Model {
         let deques: Vec<Deque<usize>> = (0..WORKERS).map(|_| Deque::new_fifo()).collect();
         let place = |worker| Placement { worker, node: Some(worker % 2), cpus: vec![] };
         let tallies = (0..WORKERS).map(|_| CachePadded::new(Tally::default())).collect();
+        let queues = Queues::new(&deques, parts);
         let shared = Arc::new(Shared {
             work: script,
-            board: Arc::new(Board { gate: Gate::new(), tallies }),
+            board: Arc::new(Board { gate: Gate::new(queues.lanes()), tallies }),
             places: (0..WORKERS).map(place).collect(),
-            queues: Queues::new(&deques),
-            ring: Ring::new(ring, WORKERS),
+            queues,
+            ring: match parts.ring {
+                true => Ring::new(ring, WORKERS),
+                false => Ring::growing(ring, WORKERS),
+            },
             feed: Mutex::new(Some(Box::new(feed))),
             batch,
             fault: Mutex::new(None),
@@ -329,4 +347,88 @@ fn a_reader_that_goes_away_frees_the_workers() {
             thread.join().unwrap();
         }
     });
+}
+
+const ALL: Parts = Parts { stealing: true, lock_free: true, ring: true };
+
+/// Every part switched off, alone and together.
+const SWITCHED: [Parts; 5] = [
+    Parts { stealing: false, ..ALL },
+    Parts { lock_free: false, ..ALL },
+    Parts { stealing: false, lock_free: false, ..ALL },
+    Parts { ring: false, ..ALL },
+    Parts { stealing: false, lock_free: false, ring: false },
+];
+
+#[test]
+fn simpler_parts_do_every_job_once_too() {
+    for (number, parts) in SWITCHED.into_iter().enumerate() {
+        let run = move |jobs, batch| {
+            Model::start_with(script(|_| ()), 0..jobs, batch, 1, parts).finish(1)
+        };
+        explore(move || assert_eq!(run(5, 2), [0, 1, 2, 3, 4], "{number}"));
+        explore(move || assert!(run(0, 2).is_empty()));
+    }
+}
+
+/// With shares too: each job waits for the worker that it belongs to, which mustn't sleep.
+#[test]
+fn simpler_parts_leave_no_job_beside_a_sleeper() {
+    for parts in SWITCHED {
+        explore(move || {
+            let barrier = Barrier::new(WORKERS);
+            let body = move |_| {
+                barrier.wait();
+            };
+            let run = Model::start_with(script(body), 0..2 * WORKERS, 2, 8, parts);
+            assert_eq!(run.finish(1).len(), 2 * WORKERS);
+        });
+    }
+}
+
+#[test]
+fn simpler_parts_can_be_stopped() {
+    for parts in SWITCHED {
+        explore(move || {
+            let run = Model::start_with(script(|_| ()), 0..8, 3, 1, parts);
+            let board = Arc::clone(&run.shared.board);
+            let stop = shuttle::thread::spawn(move || board.gate.stop());
+            let shared = Arc::clone(&run.shared);
+            let records = run.finish(1);
+            stop.join().unwrap();
+            let jobs: u64 = shared.board.tallies.iter().map(|tally| tally.counters().jobs).sum();
+            assert_eq!(records.len() as u64, jobs);
+        });
+    }
+}
+
+/// Jobs that are due at once, and then one that never is: in a model no time passes.
+struct Late(usize);
+
+impl Feed<usize> for Late {
+    fn next(&mut self) -> Option<usize> {
+        self.0 += 1;
+        Some(self.0 - 1)
+    }
+
+    fn due_ns(&mut self) -> Option<u64> {
+        (self.0 == 4).then_some(1)
+    }
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_job_that_is_not_due() {
+    for parts in [ALL, SWITCHED[0]] {
+        explore(move || {
+            let run = Model::start_with(script(|_| ()), Late(0), 1, 4, parts);
+            let mut records = Vec::new();
+            while records.len() < 4 {
+                run.shared.ring.drain(LONG, 1, &mut records);
+            }
+            run.shared.board.gate.stop();
+            assert!(run.finish(1).is_empty());
+            records.sort_unstable();
+            assert_eq!(records, [0, 1, 2, 3]);
+        });
+    }
 }
