@@ -90,10 +90,11 @@ def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: R
     refuse_strangers(path)
     network = inspect(path, sha256, model.output if model is not None else 0)
     recipe = given
+    if recipe is None and (model is None or model.how):
+        # What `qbg models build` made says itself how it wants its input, its size above all.
+        recipe = declared_recipe(network.declared, str(path))
     if recipe is None and model is not None:
         recipe = model.recipe
-    if recipe is None:
-        recipe = declared_recipe(network.declared, str(path))
     note = declared_note(network.declared)
     if note is not None:
         notes.append(f"{path}: {note}")
