@@ -1,13 +1,15 @@
-"""Writes README's table of measured numbers from one or more records.
+"""Writes README's measured numbers from records, between their markers.
 
-    python scripts/readme_numbers.py benches/record/CPU/DATE-spine.json ... [--check]
+    python scripts/readme_numbers.py benches/record/CPU/DATE-spine.json ... DATE-bench.json ... [--check]
 
-A part that several records hold is taken from the last of them. With --check it changes nothing and ends
-with 1 if README doesn't hold the table of those records.
+Records of the benches give the table of ratios; a part that several of them hold is taken from the last one.
+Records of `qbg bench` give their verdict and main tables, one after the other. With --check it changes nothing
+and ends with 1 if README doesn't hold what those records give.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- numbers:begin -->", "<!-- numbers:end -->"
+BENCH_BEGIN, BENCH_END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 def table(records: dict[str, dict[str, Any]]) -> str:
@@ -40,17 +43,56 @@ def table(records: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+SHOWN = ("Throughput, measured", "Without a network", "Simulated", "Latency, measured", "This process")
+"""Tables of `qbg bench` that README shows, by how their titles begin."""
+
+
+def bench_text(name: str, path: Path) -> str:
+    """A record of `qbg bench` in README: verdict, header, and the tables of `SHOWN`."""
+    from qbg.bench import document
+    from qbg.report import markdown
+    from qbg.report import record as records
+
+    record = records.load(path)
+    whole = document.build(record)
+    if not whole.valid:
+        raise SystemExit(f"{name} is INVALID: {whole.reasons[0]}")
+    head = whole.sections[0]
+    tables = [
+        table for section in whole.sections for table in section.tables if table.title.startswith(SHOWN)
+    ]
+    sections = [dataclasses.replace(head, title="", tables=())]
+    sections += [dataclasses.replace(head, title="", text=(), tables=(table,)) for table in tables]
+    small = dataclasses.replace(whole, sections=tuple(sections), reasons=())
+    body = "\n".join(line for line in markdown.render(small).splitlines() if not line.startswith("#"))
+    return f"`{record.command}`\n\n{body.strip()}\n\nRecord: `{name}`."
+
+
 def main() -> int:
     paths = [Path(name).resolve() for name in sys.argv[1:] if name != "--check"]
-    text = table({path.relative_to(ROOT).as_posix(): json.loads(path.read_text()) for path in paths})
+    spines: dict[str, dict[str, Any]] = {}
+    benches: dict[str, Path] = {}
+    for path in paths:
+        name, data = path.relative_to(ROOT).as_posix(), json.loads(path.read_text(encoding="utf-8"))
+        if "parts" in data:
+            spines[name] = data
+        else:
+            benches[name] = path
     readme = ROOT / "README.md"
     old = readme.read_text(encoding="utf-8")
-    head, rest = old.split(BEGIN)
-    new = f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
+    new = _between(old, BEGIN, END, table(spines)) if spines else old
+    if benches:
+        text = "\n\n".join(bench_text(name, path) for name, path in benches.items())
+        new = _between(new, BENCH_BEGIN, BENCH_END, text)
     if "--check" in sys.argv:
         return int(new != old)
     readme.write_text(new, encoding="utf-8")
     return 0
+
+
+def _between(whole: str, begin: str, end: str, text: str) -> str:
+    head, rest = whole.split(begin)
+    return f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}"
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def subject(
     """What is worked on."""
     _one, _three, height, width = resolved.network.input_shape
     return Subject(
-        model=Path(resolved.name).name,
+        model=_name(resolved),
         model_digest=resolved.network.digest,
         model_bytes=Path(resolved.network.path).stat().st_size,
         engine=engine,
@@ -48,6 +48,14 @@ def subject(
         images_digest=pictures.digest,
         output="mask png" if only_mask else "cut-out png",
     )
+
+
+def _name(resolved: Resolved) -> str:
+    """The model's name; of a file without its folder, and with what it says of itself."""
+    said = resolved.network.declared
+    facts = [said[key] for key in ("qbg.network", "qbg.weights") if key in said]
+    name = Path(resolved.name).name
+    return f"{name} ({', '.join(facts)})" if facts else name
 
 
 def blank(

@@ -39,7 +39,7 @@ ENABLERS = ("stealing", "lock_free", "reuse", "pin", "numa", "simd", "mmap", "sh
 SCALING_BUDGET_S = 90.0
 WINDOW_S = (3.0, 12.0)
 FULL_WINDOW_S = 20.0
-NULL_WINDOW_S = 3.0
+NULL_WINDOW_S, NULL_REPEATS = 3.0, 3
 ABLATION_WINDOW_S = 5.0
 LATENCY_WINDOW_S = 45.0
 SIMULATED_WINDOW_S = 10.0
@@ -167,7 +167,7 @@ def massive(host: Host, *, workers: int | None, count: int) -> Plan:
     width = workers or host.workers
     case = Case(name=f"{MASSIVE}-{width}", kind=MASSIVE, workers=width, count=count)
     null = _null(width)
-    return Plan(cases=(case, null), repeats={case.name: 1, null.name: 1}, kernels=False)
+    return Plan(cases=(case, null), repeats={case.name: 1, null.name: NULL_REPEATS}, kernels=False)
 
 
 def ablations(host: Host, workers: int, seconds: float) -> list[Case]:
