@@ -2,9 +2,9 @@
 
     python scripts/readme_numbers.py benches/record/CPU/DATE-spine.json ... DATE-bench.json ... [--check]
 
-Records of the benches give the table of ratios; a part that several of them hold is taken from the last one.
-Records of `qbg bench` give their verdict and main tables, one after the other. With --check it changes nothing
-and ends with 1 if README doesn't hold what those records give.
+Records of the benches give the table of ratios; a part that several of them hold is taken from the last.
+Records of `qbg bench` give their verdict and main tables, one after the other. With --check it changes
+nothing and ends with 1 if README doesn't hold what those records give.
 """
 
 from __future__ import annotations

@@ -187,7 +187,8 @@ class Outcome:
             its share inside.
         concurrency: mean number of pictures in work during the window, from the samples.
         wall_s, wall_images: of the whole run, warm-up and tail too.
-        service_s: raw, in order of ending: picked up to written, of each picture that ended in the window.
+        service_s: raw, in order of ending: picked up to written, of each picture that ended in the window;
+            of runs without a network a few thousand of them, evenly.
         response_s: raw, open loop only: intended arrival to written.
         stage_s: by stage: mean seconds of the window's pictures.
         steals: `own`, `injector`, `local`, `remote`, of the whole run.
