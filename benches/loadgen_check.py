@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import queue
 import re
@@ -32,6 +31,7 @@ from typing import Any
 import measure
 import qbg
 import spine
+from qbg.bench.statistics import nearest_rank
 
 TOLERANCE = 0.03
 PERCENTILES = (50, 90, 95, 99)
@@ -53,14 +53,14 @@ class Figures:
 
 
 def figures(times_ns: Sequence[tuple[int, int]], scenario: str) -> Figures:
-    """Ours, from (begin, end) of each picture. Percentiles are nearest ranks.
+    """Ours, from (begin, end) of each picture, with the percentiles of `qbg bench`.
 
     An open loop's first arrival opens the time that the others take: it isn't counted in the rate.
     """
     span_ns = max(end for _, end in times_ns) - min(begin for begin, _ in times_ns)
     counted = len(times_ns) - (scenario == "Server")
     waits = sorted((end - begin) / 1e9 for begin, end in times_ns)
-    latency = {f"p{p}": waits[math.ceil(len(waits) * p / 100) - 1] for p in PERCENTILES}
+    latency = {f"p{p}": nearest_rank(waits, p * 10) for p in PERCENTILES}
     return Figures(counted / span_ns * 1e9, latency | {"mean": sum(waits) / len(waits)})
 
 
