@@ -1,12 +1,13 @@
 """What each rewriting of InSPyReNet's graph is worth: images per second of one thread, step after step.
 
-    python benches/graph_steps.py [--size 384] [--rounds 7]
+    python benches/graph_steps.py [--size 384] [--rounds 7] [--leave-out]
 
 Builds the network with random weights plain, then with one rewriting after the other (in the order
-of `qbg.models.graphs.layers.Form`), and lastly without each one alone. Sessions live one at a time
-per round and take turns, so that a disturbed machine disturbs all of them; a round's figure is the
-CPU time of one inference, which doesn't count waiting for the core. Printed are medians and the
-ratio to the plain graph. Needs the onnx package. Not timed: decoding, resizing, masks.
+of `qbg.models.graphs.layers.Form`); with --leave-out also without each one alone. Sessions take
+turns, so that a disturbed machine disturbs all of them; a figure is the CPU time of one inference
+on one thread, which doesn't count waiting for the core but does count a busy neighbor on the same
+core: hence medians, and the best round of each. Takes about 1 GB. Needs the onnx package. Not
+timed: decoding, resizing, masks.
 """
 
 from __future__ import annotations
@@ -66,10 +67,14 @@ def main() -> None:
             if number:  # the first round warms up
                 seconds[words].append(time.thread_time() - start)
     plain = seconds["plain"]
-    print("| graph | images/s, one thread | ratio to plain |\n|---|---|---|")
+    print("| graph | images/s, median | ratio to plain, median | images/s, best | ratio of bests |")
+    print("|---|---|---|---|---|")
     for words, times in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(plain, times, strict=True))
-        print(f"| {words} | {1 / statistics.median(times):.3f} | {ratio:.3f} |")
+        print(
+            f"| {words} | {1 / statistics.median(times):.3f} | {ratio:.3f} "
+            f"| {1 / min(times):.3f} | {min(plain) / min(times):.3f} |"
+        )
 
 
 if __name__ == "__main__":

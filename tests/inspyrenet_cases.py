@@ -20,14 +20,19 @@ class Case:
     size: int
     base: int
     seed: int
+    network: str = "inspyrenet-fast"
 
     @property
     def name(self) -> str:
-        return f"{self.size}-of-{self.base}-seed-{self.seed}"
+        backbone = "" if self.network == "inspyrenet-fast" else "swin-"
+        return f"{backbone}{self.size}-of-{self.base}-seed-{self.seed}"
 
 
 CASES = [Case(size, 384, seed) for size in (128, 256, 384) for seed in (1, 2, 3)]
-"""128 and 256 are resized to the training size inside; 384 isn't."""
+"""On Res2Net-50. 128 and 256 are resized to the training size inside; 384 isn't."""
+
+SWIN_CASES = [Case(size, 384, seed, "inspyrenet-swin") for size, seed in ((128, 1), (256, 2), (384, 3))]
+"""On Swin-B. 128 and 256 aren't whole numbers of windows; 384 is."""
 
 
 def picture(size: int, seed: int) -> npt.NDArray[np.float32]:

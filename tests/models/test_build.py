@@ -72,7 +72,11 @@ def test_the_same_seed_gives_the_same_file(qbg: Run, small: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nothing", "--weights", "random"], 3, "qbg can build: inspyrenet-fast"),
+        (
+            ["nothing", "--weights", "random"],
+            3,
+            "qbg can build: inspyrenet-fast, inspyrenet-swin, inspyrenet-base",
+        ),
         ([NAME, "--weights", "random", "--size", "100"], 2, "multiple of 32"),
         ([NAME, "--weights", "random", "--size", "0"], 2, "from 64 to 2048"),
         ([NAME, "--weights", "random", "--seed", "-1"], 2, "`seed` is -1"),

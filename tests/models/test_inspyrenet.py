@@ -13,11 +13,12 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from inspyrenet_cases import CASES, VECTORS, Case, picture, sample
+from inspyrenet_cases import CASES, SWIN_CASES, VECTORS, Case, picture, sample
 from qbg.engine.onnx import load_onnxruntime
 from qbg.models.build import graph_of, parameters, tensors_of
 from qbg.models.graphs.builder import Array
 from qbg.models.graphs.layers import FAST, PLAIN, Form
+from qbg.models.graphs.swin import SHIFT, WINDOW, apart, windows
 from qbg.models.graphs.weights import random_weights
 
 NAME = "inspyrenet-fast"
@@ -30,9 +31,17 @@ QUICK = CASES[:4]
 """Three seeds at 128 and one at 256; the others take seconds each."""
 
 
+SWIN = "inspyrenet-swin"
+
+
 @cache
 def weights(seed: int) -> dict[str, Array]:
     return random_weights(tensors_of(NAME), seed)
+
+
+@cache
+def swin_weights(seed: int) -> dict[str, Array]:
+    return random_weights(tensors_of(SWIN), seed)
 
 
 def run(model: onnx.ModelProto, size: int, seed: int) -> npt.NDArray[np.float32]:
@@ -63,6 +72,43 @@ def test_equals_the_official_module(case: Case, form: Form) -> None:
     assert error(case, logits) < TOLERANCE
 
 
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if case.size > 128 else ()) for case in SWIN_CASES],
+    ids=lambda case: case.name,
+)
+def test_on_swin_equals_the_official_module(case: Case) -> None:
+    logits = run(graph_of(SWIN, swin_weights(case.seed), case.size, FAST), case.size, case.seed)
+    assert error(case, logits) < TOLERANCE
+
+
+@pytest.mark.parametrize("shift", [0, SHIFT])
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (32, 32), (24, 36), (8, 40), (96, 96)])
+def test_windows_hold_each_patch_once(height: int, width: int, shift: int) -> None:
+    there, back, corners = windows(height, width, shift)
+    assert len(there) == len(corners) * WINDOW * WINDOW
+    assert np.array_equal(there[back], np.arange(height * width))
+    outside = np.delete(there, back)
+    assert (outside == height * width).all()
+    # The first window begins `shift` patches down and to the right.
+    assert there[0] == shift * width + shift
+    rows = -(-height // WINDOW)
+    assert corners.reshape(rows, -1)[-1, -1] == 3
+    assert (corners >= 2).sum() * rows == len(corners)
+
+
+def test_shifted_windows_keep_apart_what_the_shift_joined() -> None:
+    """By an independent way: patches of a 24x24 map are apart if the shift moved just one of them around."""
+    size = 24
+    there, _, corners = windows(size, size, SHIFT)
+    row, column = np.divmod(there.reshape(-1, WINDOW * WINDOW), size)
+    around = np.stack([row < SHIFT, column < SHIFT])
+    for window, kind in enumerate(corners):
+        moved = around[:, window]
+        same = (moved[:, :, None] == moved[:, None, :]).all(0)
+        assert np.array_equal(apart()[kind] == 0, same)
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_each_rewriting_alone_keeps_the_function(step: str) -> None:
     form = replace(PLAIN, **{step: True})
@@ -86,6 +132,7 @@ def test_has_the_published_number_of_parameters() -> None:
     assert shapes["backbone.conv1.0.weight"] == (32, 3, 3, 3)
     assert shapes["attention0.lthreshold"] == (1,)
     assert "attention2.lthreshold" not in shapes
+    assert parameters(tensors_of(SWIN)) == parameters(tensors_of("inspyrenet-base")) == 90_721_443
 
 
 @pytest.mark.parametrize("form", [PLAIN, FAST], ids=["plain", "fast"])

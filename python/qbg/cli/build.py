@@ -8,7 +8,7 @@ import typer
 
 from qbg.cli.exits import DONE, UsageError, tell
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Network: inspyrenet-fast.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Network: inspyrenet-fast, -swin or -base.")]
 Weights = Annotated[
     str,
     typer.Option("--weights", metavar="random|PATH", help="Checkpoint (.pth, .safetensors), or `random`."),

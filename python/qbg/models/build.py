@@ -50,18 +50,32 @@ class Buildable:
 
     Attributes:
         description: one line.
+        backbone: `res2net50` or `swin_b`.
         base: height and width of the pictures that its checkpoints were trained on.
         recipe: how to feed and read it at that size.
     """
 
     description: str
+    backbone: str
     base: int
     recipe: Recipe
 
 
 BUILDABLE = {
     "inspyrenet-fast": Buildable(
-        description="InSPyReNet on Res2Net-50, 384x384: any salient subject", base=384, recipe=INSPYRENET
+        description="InSPyReNet on Res2Net-50, 384x384", backbone="res2net50", base=384, recipe=INSPYRENET
+    ),
+    "inspyrenet-swin": Buildable(
+        description="InSPyReNet on Swin-B, 384x384: `fast` of transparent-background",
+        backbone="swin_b",
+        base=384,
+        recipe=INSPYRENET,
+    ),
+    "inspyrenet-base": Buildable(
+        description="InSPyReNet on Swin-B, 1024x1024: `base` of transparent-background",
+        backbone="swin_b",
+        base=1024,
+        recipe=INSPYRENET,
     ),
 }
 
@@ -175,10 +189,14 @@ def _write(name: str, weights: Any, side: int, form: Form) -> tuple[Any, Any]:
     from qbg.models.graphs.builder import Builder
     from qbg.models.graphs.inspyrenet import inspyrenet
     from qbg.models.graphs.layers import Layers
+    from qbg.models.graphs.res2net import res2net50
+    from qbg.models.graphs.swin import swin_b
 
+    network = BUILDABLE[name]
+    backbone = {"res2net50": res2net50, "swin_b": swin_b}[network.backbone]
     graph = Builder(name)
     picture = graph.input(INPUT, (1, 3, side, side))
-    return graph, inspyrenet(Layers(graph, weights, form), picture, BUILDABLE[name].base)
+    return graph, inspyrenet(Layers(graph, weights, form), picture, network.base, backbone)
 
 
 def _require_onnx() -> None:

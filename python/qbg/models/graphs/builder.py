@@ -201,7 +201,7 @@ class Builder:
         return self.add("Clip", [x, *bounds], x.shape)
 
     def unary(self, operator: str, x: Value, **attributes: Any) -> Value:
-        """`Relu`, `Sigmoid`, `Softmax`, `Abs`, `Neg`: the shape stays."""
+        """`Relu`, `Sigmoid`, `Softmax`, `Abs`, `Neg`, `Erf`: the shape stays."""
         return self.add(operator, [x], x.shape, **attributes)
 
     def model(self, output: Value, name: str, metadata: dict[str, str]) -> onnx.ModelProto:

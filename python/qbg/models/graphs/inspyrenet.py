@@ -1,4 +1,4 @@
-"""InSPyReNet on Res2Net-50: salient objects by a pyramid of saliency and Laplacian maps.
+"""InSPyReNet, here on Res2Net-50: salient objects by a pyramid of saliency and Laplacian maps.
 
 Source: Kim et al., "Revisiting Image Pyramid Structure for High Resolution Salient Object
 Detection" (ACCV 2022); tensor names, and the traits below, as in the authors' checkpoints, which
@@ -18,6 +18,8 @@ pass, which the published fast network doesn't use.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from qbg.models.graphs.builder import Array, Value
@@ -29,17 +31,22 @@ REACHES = (3, 5, 7)
 """Of the context modules' three branches: taps of their strips, and dilation."""
 
 
-def inspyrenet(net: Layers, picture: Value, base: int) -> Value:
+Backbone = Callable[[Layers, Value], list[Value]]
+"""Makes five maps of a picture; their strides are 4, 4, 8, 16, 32."""
+
+
+def inspyrenet(net: Layers, picture: Value, base: int, backbone: Backbone = res2net50) -> Value:
     """Saliency logits (1, 1, H, W) of a normalized picture (1, 3, H, W), H and W multiples of 32.
 
     Args:
         net: graph and weights.
         picture: the input.
         base: height and width of the pictures that the network was trained on.
+        backbone: what the head stands on.
     """
     g = net.graph
     height, width = picture.shape[2:]
-    maps = [_context(net, x, f"context{number}") for number, x in enumerate(res2net50(net, picture), 1)]
+    maps = [_context(net, x, f"context{number}") for number, x in enumerate(backbone(net, picture), 1)]
     feature, saliency = _decoder(net, maps[2:])
 
     feature = g.resize(feature, height // 4, width // 4)

@@ -20,8 +20,8 @@ from qbg.models.graphs.builder import Array
 
 Shapes = dict[str, tuple[int, ...]]
 
-IGNORED = ".num_batches_tracked"
-"""Ends the names of counters which only training needs."""
+IGNORED = (".num_batches_tracked", ".relative_position_index")
+"""End the names of counters which only training needs, and of lists that follow from sizes."""
 
 NAMED = 4
 """Tensors that an error names; of the others it gives the number."""
@@ -125,13 +125,16 @@ def random_tensor(name: str, shape: tuple[int, ...], seed: int) -> Array:
     """A tensor as an untrained network may have it, float32.
 
     Convolutions: normal, of variance 2 / fan-in (He et al. 2015), which keeps activations the size
-    they have behind a ReLU. Norms: scale 0.6 to 1, times what `STRENGTHS` says; variance 0.7 to
-    1.4; shift and mean of deviation 0.1. Lone scalars (gates and thresholds): 0.4 to 0.6.
+    they have behind a ReLU. Matrices: normal, of variance 1 / fan-in. Norms: scale 0.6 to 1, times
+    what `STRENGTHS` says; variance 0.7 to 1.4; shift and mean of deviation 0.1. Lone scalars (gates
+    and thresholds): 0.4 to 0.6. All the rest: deviation 0.1.
     """
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     kind = name.rsplit(".", 1)[-1]
     if len(shape) == 4:
         values = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    elif len(shape) == 2 and kind == "weight":
+        values = rng.standard_normal(shape) / np.sqrt(shape[1])
     elif shape == (1,):
         values = rng.uniform(0.4, 0.6, shape)
     elif kind == "weight":
