@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import bench, doctor, models, remove
+from qbg.cli import bench, doctor, models, quantize, remove
 from qbg.cli.exits import guarded
 
 
@@ -27,7 +27,7 @@ def top(
     """Removes the background of photos, on the CPU.
 
     Exit codes: 0 all done, 1 some images failed, 2 wrong usage, 3 model or engine not usable,
-    130 interrupted.
+    4 quantizing refused, 130 interrupted.
     """
 
 
@@ -42,4 +42,5 @@ models_app = typer.Typer(
 )
 models_app.command("list")(guarded(models.list_command))
 models_app.command("info")(guarded(models.info_command))
+models_app.command("quantize")(guarded(quantize.command))
 app.add_typer(models_app, name="models")

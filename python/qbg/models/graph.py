@@ -69,6 +69,7 @@ def inspect(path: Path, digest: str) -> Network:
             NO_MAP,
         )
     fixed = bool(declared) and all(declared[1:])
+    metadata = session.get_modelmeta().custom_metadata_map
     return Network(
         path=str(path),
         digest=digest,
@@ -76,6 +77,7 @@ def inspect(path: Path, digest: str) -> Network:
         input_shape=(1, 3, height, width),
         output_name=result.name,
         output_shape=_planes(declared) if fixed and height and width else (0, 0, 0),
+        precision="int8" if metadata.get("qbg.precision") == "int8" else "fp32",
     )
 
 
