@@ -187,7 +187,7 @@ class _Made:
         placement = place(self._graph, self._spreads, self._keep)
         if not any(step.integer and step.kind in ("Conv", "MatMul") for step in placement.steps):
             raise ModelError(
-                "nothing in it can be quantized: it has no convolution with constant weights",
+                "nothing is left in it to quantize: no convolution with constant weights that may be",
                 stage="model",
                 path=self._found.network.path,
                 hint="run it in float",

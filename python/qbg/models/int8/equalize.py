@@ -3,8 +3,8 @@
 ReLU(s x) = s ReLU(x) for s > 0, and the same holds for pooling, resizing, concatenation and sums of terms
 scaled alike. So a channel may be divided by s where it is made (rows of weights and bias) if its readers'
 columns are multiplied by s; the float network stays the same function. Channels that must share s (the terms
-of an Add) form one class. s = reach^a / column^(1 - a), as in SmoothQuant (Xiao et al. 2023), on the classes of
-data-free cross-layer equalization (Nagel et al. 2019). Must not know integers.
+of an Add) form one class. s = reach^a / column^(1 - a), as in SmoothQuant (Xiao et al. 2023), on the classes
+of data-free cross-layer equalization (Nagel et al. 2019). Must not know integers.
 """
 
 from __future__ import annotations

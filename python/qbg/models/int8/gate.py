@@ -1,5 +1,5 @@
-"""Holds the quantized network's masks against the float one's: the very sessions that would run, optimizer and
-all, on photos that calibration has not seen. Must not know how it was quantized.
+"""Holds the quantized network's masks against the float one's: the very sessions that would run, optimizer
+and all, on photos that calibration has not seen. Must not know how it was quantized.
 """
 
 from __future__ import annotations

@@ -186,10 +186,17 @@ def _graph(model: onnx.ModelProto, opset: int, metadata: dict[str, str], path: s
     graph = model.graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     shapes: dict[str, tuple[int, ...]] = {}
+    # The optimizer leaves shapes of tensors that it took out.
+    there = {graph.input[0].name, *(name for node in graph.node for name in node.output)}
     for item in (*graph.input, *graph.value_info, *graph.output):
         kind = item.type.tensor_type
         sizes = tuple(place.dim_value for place in kind.shape.dim)
-        if kind.elem_type == TensorProto.FLOAT and kind.HasField("shape") and all(sizes):
+        if (
+            item.name in there
+            and kind.elem_type == TensorProto.FLOAT
+            and kind.HasField("shape")
+            and all(sizes)
+        ):
             shapes[item.name] = sizes
     nodes = []
     for number, node in enumerate(graph.node):

@@ -3,8 +3,8 @@
 Formats differ in what the CPU's kernels do with them. AVX2 without VNNI multiplies unsigned by signed bytes
 and adds neighbors in 16 bits (vpmaddubsw), where two products of 255 x 127 don't fit: `paired` chooses steps
 such that no two weights that meet there can overflow, at a fraction of a bit; `narrow` (7 bits) costs a whole
-bit, `full` lets it happen, `unsigned` takes the slower kernel for unsigned by unsigned bytes. With VNNI `full`
-is right.
+bit, `full` lets it happen, `unsigned` takes the slower kernel for unsigned by unsigned bytes. With VNNI
+`full` is right.
 
 Rounding: to nearest, or with feedback: the error of each weight is made good by those not yet rounded, by the
 covariance of the inputs (GPTQ, Frantar et al. 2023; here with inputs from the quantized network and without

@@ -1,10 +1,10 @@
 """Finds the few layers that must stay float: where quantizing adds most noise, and whether float there pays.
 
 A layer's damage is the noise-to-signal ratio of its output less that of its input, from one run of both
-networks with all tensors shown. The worst layers are then tried in float, alone and with the cheap layers that
-feed them (a tensor whose range is ruled by one channel is ruined before it is read), by the masks of the real
-session on calibration photos. The best one is kept, and all begins again, while it pays. Must not see the
-gate's photos.
+networks with all tensors shown. The worst layers are then tried in float, alone and with the cheap layers
+that feed them (a tensor whose range is ruled by one channel is ruined before it is read), by the masks of the
+real session on calibration photos. The best one is kept, and all begins again, while it pays. Must not see
+the gate's photos.
 """
 
 from __future__ import annotations

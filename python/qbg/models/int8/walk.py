@@ -1,8 +1,8 @@
 """Goes through the quantized network layer by layer with the calibration photos, and settles each layer's
 integers on the inputs that it will truly get: rounded, corrected and run by the kernels before it.
 
-Bias correction: a layer's mean output is linear in its mean input, so with M the mean of each input under each
-tap of the kernel, b' = (fp32 mean of the output) - Wq . M makes the quantized mean equal the float one.
+Bias correction: a layer's mean output is linear in its mean input, so with M the mean of each input under
+each tap of the kernel, b' = (fp32 mean of the output) - Wq . M makes the quantized mean equal the float one.
 `empirical` takes M from the quantized tensors of this walk; `analytic` (Nagel et al. 2019) from the float
 network. All photos' tensors are held as bytes and dropped after their last use. Must not know files or masks.
 """
