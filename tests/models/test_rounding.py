@@ -29,11 +29,10 @@ def worst_pair(levels: np.ndarray) -> int:
 @given(rows=ROWS, seed=st.integers(0, 1000))
 def test_no_two_neighbors_of_the_paired_format_overflow_16_bits(rows: np.ndarray, seed: int) -> None:
     step = rounding.steps(rows, "paired")
-    factors = np.random.default_rng(seed).normal(size=(rows.shape[1] + 3, rows.shape[1]))
-    covariance = factors.T @ factors / len(factors)
+    inputs = np.random.default_rng(seed).normal(size=(rows.shape[1] + 3, rows.shape[1])).astype(np.float32)
     for levels in (
         rounding.nearest(rows, step, "paired"),
-        rounding.feedback(rows, step, "paired", covariance),
+        rounding.feedback(rows, step, "paired", inputs),
         # A step that is far too small: even then.
         rounding.nearest(rows, step / 3.0, "paired"),
     ):
@@ -66,7 +65,6 @@ def test_feedback_lessens_the_error_of_the_output() -> None:
     inputs = random.normal(size=(4000, 6)) @ random.normal(size=(6, 72)) + 0.1 * random.normal(
         size=(4000, 72)
     )
-    covariance = np.cov(inputs.T, bias=True)
     rows = random.normal(size=(16, 72))
     step = rounding.steps(rows, "narrow")
 
@@ -75,7 +73,7 @@ def test_feedback_lessens_the_error_of_the_output() -> None:
         return float(off.var(axis=0).mean())
 
     plain = noise(rounding.nearest(rows, step, "narrow"))
-    better = noise(rounding.feedback(rows, step, "narrow", covariance))
+    better = noise(rounding.feedback(rows, step, "narrow", inputs.astype(np.float32)))
     assert better < 0.3 * plain
 
 

@@ -115,7 +115,8 @@ def lines(made: Quantized) -> list[str]:
             f"{gain:>+9.4f}{island.after.difference:>12.5f}"
         )
     shown.append(
-        f"{made.integer:.1%} of the multiplications in int8, weights {made.form}, {made.bytes / 1e6:.1f} MB, "
+        f"{made.integer:.1%} of the multiplications in int8, weights {made.form}, "
+        f"{'channels evened, ' if made.equalized else ''}{made.bytes / 1e6:.1f} MB, "
         f"calibrated on {made.photos} photos"
     )
     if made.verdict is None:

@@ -20,7 +20,7 @@ from qbg.models import Resolved, resolve
 from qbg.recipe import Recipe
 
 if TYPE_CHECKING:
-    from qbg.models.int8.gate import Verdict
+    from qbg.models.int8.gate import Levels, Verdict
     from qbg.models.int8.graph import Graph
     from qbg.models.int8.photos import Photo
     from qbg.models.int8.search import Island
@@ -48,6 +48,7 @@ class Quantized:
         verdict: masks against the float network's; None for random weights, whose masks mean nothing.
         islands: layers that the search left in float.
         form: format of the weights.
+        equalized: whether channels were evened out.
         integer: share of the convolutions' multiplications done on integers.
         photos: that calibrated.
     """
@@ -57,6 +58,7 @@ class Quantized:
     verdict: Verdict | None
     islands: tuple[Island, ...]
     form: str
+    equalized: bool
     integer: float
     photos: int
 
@@ -84,7 +86,7 @@ def quantize(
         recipe: instead of the model's own.
         photos: at most so many calibrate, and as many judge.
         weights: one of `int8.rounding.FORMATS`; `auto` for what suits this CPU.
-        search: look for layers that must stay float.
+        search: look for layers that must stay float, and whether evening channels out helps.
         force: write the file even if the gate refuses it.
         on_progress: called with (what, done, all).
 
@@ -132,6 +134,7 @@ def quantize(
         verdict=verdict,
         islands=tuple(made.islands),
         form=form,
+        equalized=made.equalized,
         integer=made.integer_share(),
         photos=len(calibration),
     )
@@ -155,9 +158,10 @@ class _Made:
         self._spreads = measure(graph, tensors, lambda done, count: tell("ranges", done, count))
         self._keep = tail(graph)
         self.islands: list[Island] = []
+        self.equalized = False
 
     def search(self) -> None:
-        """Leaves layers in float where that pays."""
+        """Leaves layers in float where that pays, then evens channels out if that pays too."""
         from qbg.models.int8.gate import masks
         from qbg.models.int8.search import search
 
@@ -175,6 +179,23 @@ class _Made:
         )
         for island in self.islands:
             self._keep.update(island.nodes)
+        self._choose(photos, expected)
+
+    def _choose(self, photos: list[Photo], expected: list[Levels]) -> None:
+        """Evens channels out if the masks of the calibration photos are nearer for it."""
+        from qbg.models.int8.equalize import equalize
+        from qbg.models.int8.search import judge, quick
+
+        plain, even = (self._graph, self._spreads), equalize(self._graph, self._spreads)
+        differences: list[float] = []
+        for graph, spreads in (plain, even):
+            self._tell("equalizing", len(differences), 2)
+            placement, layers = quick(graph, spreads, self._keep, self._form)
+            verdict = judge(graph, placement, layers, photos, expected, self._found.recipe)
+            differences.append(verdict.difference)
+        if differences[1] < differences[0]:
+            self._graph, self._spreads = even
+            self.equalized = True
 
     def finish(self, held: list[Photo], force: bool) -> tuple[Verdict | None, bytes]:
         """The gate's verdict, and the file's bytes."""
@@ -194,7 +215,7 @@ class _Made:
             )
         tensors = [photo.tensor for photo in self._calibration]
         method = Method(form=self._form)
-        walked = walk(
+        layers = walk(
             self._graph,
             placement,
             self._spreads,
@@ -202,7 +223,7 @@ class _Made:
             method,
             lambda done, count: self._tell("layers", done, count),
         )
-        model = Writer(self._graph, placement, walked.layers).whole({})
+        model = Writer(self._graph, placement, layers).whole({})
         verdict = None
         if held:
             recipe = self._found.recipe
@@ -241,6 +262,7 @@ class _Made:
             "from": found.network.digest,
             "photos": len(self._calibration),
             "weights": self._form,
+            "equalized": self.equalized,
             "float": sorted(self._keep),
             "gate": "not measured: random weights",
         }

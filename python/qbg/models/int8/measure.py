@@ -26,12 +26,18 @@ class Spread:
 
     Attributes:
         low, high: smallest and largest value of each channel (axis 1; one entry where there is none).
-        mean: of each channel.
+        means: (N, C) of each channel in each photo.
     """
 
     low: Doubles
     high: Doubles
-    mean: Doubles
+    means: Doubles
+
+    @property
+    def mean(self) -> Doubles:
+        """Of each channel over all photos."""
+        found: Doubles = self.means.mean(axis=0)
+        return found
 
     @property
     def reach(self) -> Doubles:
@@ -40,7 +46,7 @@ class Spread:
 
     def scaled(self, factor: Doubles) -> Spread:
         """The same with each channel times a positive factor."""
-        return replace(self, low=self.low * factor, high=self.high * factor, mean=self.mean * factor)
+        return replace(self, low=self.low * factor, high=self.high * factor, means=self.means * factor)
 
 
 def measure(
@@ -67,7 +73,7 @@ def measure(
     session = open_bytes(model)
     lows: list[Doubles] = []
     highs: list[Doubles] = []
-    means: list[Doubles] = []
+    means: list[list[Doubles]] = [[] for _name in names]
     for number, tensor in enumerate(tensors):
         found = [item.astype(np.float64) for item in session.run(outputs, {graph.input: tensor})]
         for index in range(len(names)):
@@ -75,11 +81,10 @@ def measure(
             if number == 0:
                 lows.append(low)
                 highs.append(high)
-                means.append(mean / len(tensors))
             else:
                 lows[index] = np.minimum(lows[index], low)
                 highs[index] = np.maximum(highs[index], high)
-                means[index] += mean / len(tensors)
+            means[index].append(mean)
         if on_photo is not None:
             on_photo(number + 1, len(tensors))
-    return {name: Spread(lows[i], highs[i], means[i]) for i, name in enumerate(names)}
+    return {name: Spread(lows[i], highs[i], np.stack(means[i])) for i, name in enumerate(names)}

@@ -30,6 +30,9 @@ PAIR = 128
 BLOCK = 1152
 """Inputs whose covariance is looked at together: 128 channels of 3x3."""
 
+LAZY = 64
+"""Inputs after which errors are passed on to all that follow: one product of matrices beats many."""
+
 DAMPING = 0.01
 """Of the covariance's mean diagonal, added to it."""
 
@@ -69,19 +72,21 @@ def nearest(rows: Doubles, step: Doubles, form: str) -> Weights:
     return _fitted(levels, form)
 
 
-def feedback(rows: Doubles, step: Doubles, form: str, covariance: Doubles) -> Weights:
+def feedback(rows: Doubles, step: Doubles, form: str, inputs: npt.NDArray[np.float32]) -> Weights:
     """(O, K) rounded one input after the other, errors passed on to the inputs that follow.
 
     Args:
         rows: weights (O, K).
         step: (O,).
         form: of `FORMATS`.
-        covariance: (K, K) of the inputs.
+        inputs: (N, K) samples of what the weights are multiplied by.
     """
     levels = np.empty_like(rows)
     for begin in range(0, rows.shape[1], BLOCK):
         part = slice(begin, min(begin + BLOCK, rows.shape[1]))
-        levels[:, part] = _feedback(rows[:, part], step, form, covariance[part, part])
+        centered = inputs[:, part] - inputs[:, part].mean(axis=0)
+        covariance = (centered.T @ centered).astype(np.float64) / len(centered)
+        levels[:, part] = _feedback(rows[:, part], step, form, covariance)
     return _fitted(levels, form)
 
 
@@ -93,16 +98,27 @@ def _feedback(rows: Doubles, step: Doubles, form: str, covariance: Doubles) -> D
     left = rows / step[:, None]
     levels = np.empty_like(left)
     top = float(TOP[form])
-    for column in range(size):
-        high, low = np.full(len(left), top), np.full(len(left), -top)
-        if form == "paired" and column % 2:
-            before = levels[:, column - 1]
-            high = np.minimum(high, PAIR - np.maximum(before, 0.0))
-            low = np.maximum(low, -PAIR - np.minimum(before, 0.0))
-        levels[:, column] = np.clip(np.rint(left[:, column]), low, high)
-        error = (left[:, column] - levels[:, column]) / upper[column, column]
-        left[:, column + 1 :] -= error[:, None] * upper[column, column + 1 :]
+    for begin in range(0, size, LAZY):
+        end = min(begin + LAZY, size)
+        errors = np.empty((len(left), end - begin))
+        for column in range(begin, end):
+            levels[:, column] = _rounded(left, levels, column, top, form)
+            error = (left[:, column] - levels[:, column]) / upper[column, column]
+            left[:, column + 1 : end] -= error[:, None] * upper[column, column + 1 : end]
+            errors[:, column - begin] = error
+        left[:, end:] -= errors @ upper[begin:end, end:]
     return levels
+
+
+def _rounded(left: Doubles, levels: Doubles, column: int, top: float, form: str) -> Doubles:
+    """A column to the nearest levels that its neighbor leaves it."""
+    high, low = np.full(len(left), top), np.full(len(left), -top)
+    if form == "paired" and column % 2:
+        before = levels[:, column - 1]
+        high = np.minimum(high, PAIR - np.maximum(before, 0.0))
+        low = np.maximum(low, -PAIR - np.minimum(before, 0.0))
+    found: Doubles = np.clip(np.rint(left[:, column]), low, high)
+    return found
 
 
 def _pairs(rows: npt.NDArray[np.generic]) -> tuple[Doubles, Doubles]:

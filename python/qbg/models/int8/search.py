@@ -82,16 +82,13 @@ def search(
         recipe: to make masks.
         on_try: called with the layer's name before each try.
     """
-    method = Method(form=form, correction="analytic", feedback=False)
     cost = macs(graph)
     total = sum(cost.values())
     kept, islands = set(keep), []
 
     def judged(names: set[str]) -> tuple[Verdict, Placement, dict[str, Layer]]:
-        placement = place(graph, spreads, names)
-        layers = walk(graph, placement, spreads, [], method).layers
-        session = open_bytes(Writer(graph, placement, layers).whole({}))
-        return compare(masks(session, photos, recipe), expected), placement, layers
+        placement, layers = quick(graph, spreads, names, form)
+        return judge(graph, placement, layers, photos, expected, recipe), placement, layers
 
     verdict, placement, layers = judged(kept)
     for _round in range(ROUNDS):
@@ -124,6 +121,28 @@ def search(
             Island(layer=name, nodes=tuple(sorted(added)), share=share, before=before, after=verdict)
         )
     return islands
+
+
+def quick(
+    graph: Graph, spreads: dict[str, Spread], keep: set[str], form: str
+) -> tuple[Placement, dict[str, Layer]]:
+    """Integers found without a walk: good enough to compare placements."""
+    placement = place(graph, spreads, keep)
+    method = Method(form=form, correction="analytic", feedback=False)
+    return placement, walk(graph, placement, spreads, [], method)
+
+
+def judge(
+    graph: Graph,
+    placement: Placement,
+    layers: dict[str, Layer],
+    photos: Sequence[Photo],
+    expected: Sequence[Levels],
+    recipe: Recipe,
+) -> Verdict:
+    """The masks of the session that these integers make."""
+    session = open_bytes(Writer(graph, placement, layers).whole({}))
+    return compare(masks(session, photos, recipe), expected)
 
 
 def damage(graph: Graph, placement: Placement, layers: dict[str, Layer], tensor: Any) -> dict[str, float]:

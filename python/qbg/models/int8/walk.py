@@ -1,16 +1,19 @@
 """Goes through the quantized network layer by layer with the calibration photos, and settles each layer's
 integers on the inputs that it will truly get: rounded, corrected and run by the kernels before it.
 
-Bias correction: a layer's mean output is linear in its mean input, so with M the mean of each input under
-each tap of the kernel, b' = (fp32 mean of the output) - Wq . M makes the quantized mean equal the float one.
-`empirical` takes M from the quantized tensors of this walk; `analytic` (Nagel et al. 2019) from the float
-network. All photos' tensors are held as bytes and dropped after their last use. Must not know files or masks.
+Bias correction (Nagel et al. 2019): a layer's mean output is linear in its mean input, so with M the mean of
+each input under each tap of the kernel, rounding shifts the output by (Wq - W) . M. `analytic` takes M from
+the float network, one figure a channel, borders left out; `local` from the quantized tensors of this walk,
+tap by tap. `empirical` makes the quantized mean equal the float one, b' = (fp32 mean) - Wq . M: it also
+undoes what layers before have shifted. That was measured to be worse on photos that weren't calibrated on:
+such shifts depend on the picture (models/README.md). All photos' tensors are held as bytes and dropped after
+their last use. Must not know files or masks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,8 @@ SAMPLES = 4096
 
 SEED = 20190611
 
+CORRECTIONS = ("none", "analytic", "local", "empirical")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
@@ -37,26 +42,13 @@ class Method:
 
     Attributes:
         form: of the weights: one of `rounding.FORMATS`.
-        correction: `none`, `analytic` or `empirical`.
+        correction: one of `CORRECTIONS`.
         feedback: whether rounding passes errors on.
     """
 
     form: str = "paired"
-    correction: str = "empirical"
+    correction: str = "local"
     feedback: bool = True
-
-
-@dataclass(slots=True)
-class Walked:
-    """What the walk found.
-
-    Attributes:
-        layers: integers by node name.
-        noise: of each integer convolution: mean squared error over variance, from its weights alone.
-    """
-
-    layers: dict[str, Layer] = field(default_factory=dict)
-    noise: dict[str, float] = field(default_factory=dict)
 
 
 class Taps:
@@ -105,14 +97,14 @@ def walk(
     tensors: Sequence[npt.NDArray[np.float32]],
     method: Method,
     on_step: Callable[[int, int], object] | None = None,
-) -> Walked:
-    """Integers for every convolution that is placed as integer."""
-    walked = Walked()
-    if method.correction != "empirical" and not method.feedback:
+) -> dict[str, Layer]:
+    """Integers for every convolution that is placed as integer, by its node's name."""
+    layers: dict[str, Layer] = {}
+    if method.correction in ("none", "analytic") and not method.feedback:
         for step in placement.steps:
             if step.integer and step.kind == "Conv":
-                walked.layers[step.name] = _layer(step, graph, spreads, [], placement, method, walked)
-        return walked
+                layers[step.name] = _layer(step, graph, spreads, [], placement, method)
+        return layers
     last = {name: number for number, step in enumerate(placement.steps) for name in step.inputs}
     held: dict[str, list[npt.NDArray[Any]]] = {graph.input: list(tensors)}
     if graph.input in placement.scales:
@@ -121,17 +113,17 @@ def walk(
     for number, step in enumerate(placement.steps):
         if step.integer and step.kind == "Conv":
             entries = held[levels_of(step.inputs[0])]
-            walked.layers[step.name] = _layer(step, graph, spreads, entries, placement, method, walked)
+            layers[step.name] = _layer(step, graph, spreads, entries, placement, method)
             if on_step is not None:
-                on_step(len(walked.layers), convolutions)
-            if len(walked.layers) == convolutions:
+                on_step(len(layers), convolutions)
+            if len(layers) == convolutions:
                 break
-        _run(step, graph, placement, walked.layers, held)
+        _run(step, graph, placement, layers, held)
         for name in step.inputs:
             if last[name] == number:
                 held.pop(name, None)
                 held.pop(levels_of(name), None)
-    return walked
+    return layers
 
 
 def levels(value: npt.NDArray[np.float32], scale: float, zero: int) -> npt.NDArray[np.uint8]:
@@ -166,7 +158,6 @@ def _layer(
     entries: list[npt.NDArray[Any]],
     placement: Placement,
     method: Method,
-    walked: Walked,
 ) -> Layer:
     taps = Taps(step, graph)
     node = step.node
@@ -177,29 +168,30 @@ def _layer(
     # The int32 bias must hold it: a channel of tiny weights gets a larger step than they need.
     entry = placement.scales[step.inputs[0]][0]
     size = np.maximum(size, np.abs(bias) / (entry * 2.0**30))
-    covariance = None
+    form = method.form
     if method.feedback and taps.group == 1 and entries:
-        covariance = _covariance(taps, entries, *placement.scales[step.inputs[0]])
-        integers = rounding.feedback(rows, size, method.form, covariance)
-    else:
-        integers = rounding.nearest(rows, size, method.form)
-    found = integers.astype(np.float64) * size[:, None]
-    if covariance is not None:
-        off = found - rows
-        power = np.einsum("ok,kl,ol->", rows, covariance, rows, optimize=True)
-        walked.noise[step.name] = float(
-            np.einsum("ok,kl,ol->", off, covariance, off, optimize=True) / (power + 1e-30)
+        integers = rounding.feedback(
+            rows, size, form, _samples(taps, entries, *placement.scales[step.inputs[0]])
         )
+    else:
+        integers = rounding.nearest(rows, size, form)
+    found = integers.astype(np.float64) * size[:, None]
+    scale = placement.scales[step.inputs[0]]
+
+    def shifted(by: Doubles) -> Doubles:
+        """(N, O) mean output of these weights in each photo."""
+        return np.stack([_applied(by, _means(taps, entry, *scale), taps) for entry in entries])
+
     if method.correction == "empirical":
-        mean = _means(taps, entries, *placement.scales[step.inputs[0]])
-        bias = spreads[node.output[0]].mean - _applied(found, mean, taps)
+        bias = (spreads[node.output[0]].means - shifted(found)).mean(axis=0)
+    elif method.correction == "local":
+        bias = bias - shifted(found - rows).mean(axis=0)
     elif method.correction == "analytic":
-        # Borders are left out here: a tap's mean is taken to be its channel's.
         high, wide = taps.kernel
         mean = np.tile(spreads[step.inputs[0]].mean, (high * wide, 1))
         bias = bias - _applied(found - rows, mean, taps)
     weight = rounding.from_rows(integers, taps.weight.shape)
-    return Layer(weight.astype(np.int8), size, bias, method.form == "unsigned")
+    return Layer(weight.astype(np.int8), size, bias, form == "unsigned")
 
 
 def _applied(rows: Doubles, mean: Doubles, taps: Taps) -> Doubles:
@@ -213,19 +205,15 @@ def _applied(rows: Doubles, mean: Doubles, taps: Taps) -> Doubles:
     return np.concatenate(parts)
 
 
-def _means(taps: Taps, entries: list[npt.NDArray[Any]], scale: float, zero: int) -> Doubles:
-    """(kh kw, C) mean of what each tap reads, over all photos."""
-    total: Doubles | None = None
-    for entry in entries:
-        views = taps.views(taps.padded(entry[0], zero))
-        sums = np.stack([view.sum(axis=(1, 2), dtype=np.uint32) for view in views]).astype(np.float64)
-        total = sums if total is None else total + sums
-    assert total is not None
-    return (total / (len(entries) * taps.rows * taps.columns) - zero) * scale
+def _means(taps: Taps, entry: npt.NDArray[Any], scale: float, zero: int) -> Doubles:
+    """(kh kw, C) mean of what each tap reads in one photo's tensor (1, C, H, W) of levels."""
+    views = taps.views(taps.padded(entry[0], zero))
+    sums = np.stack([view.sum(axis=(1, 2), dtype=np.uint32) for view in views]).astype(np.float64)
+    return (sums / (taps.rows * taps.columns) - zero) * scale
 
 
-def _covariance(taps: Taps, entries: list[npt.NDArray[Any]], scale: float, zero: int) -> Doubles:
-    """(K, K) covariance of the inputs under the kernel, K = kh kw I, at places drawn from all photos."""
+def _samples(taps: Taps, entries: list[npt.NDArray[Any]], scale: float, zero: int) -> npt.NDArray[np.float32]:
+    """(N, K) inputs under the kernel, K = kh kw I, at places drawn from all photos."""
     random = np.random.default_rng(SEED)
     places = taps.rows * taps.columns
     each = min(places, max(1, SAMPLES // len(entries)))
@@ -235,9 +223,10 @@ def _covariance(taps: Taps, entries: list[npt.NDArray[Any]], scale: float, zero:
         rows, columns = np.divmod(chosen, taps.columns)
         views = taps.views(taps.padded(entry[0], zero))
         samples.append(np.concatenate([view[:, rows, columns] for view in views]).T)
-    values = (np.concatenate(samples).astype(np.float32) - zero) * np.float32(scale)
-    values -= values.mean(axis=0)
-    return (values.T @ values).astype(np.float64) / len(values)
+    values: npt.NDArray[np.float32] = np.concatenate(samples).astype(np.float32)
+    values -= zero
+    values *= np.float32(scale)
+    return values
 
 
 def _pads(node: Any, size: tuple[int, ...], taps: Taps) -> tuple[int, int, int, int]:
@@ -260,4 +249,4 @@ def _pads(node: Any, size: tuple[int, ...], taps: Taps) -> tuple[int, int, int, 
     return first[0], first[1], last[0], last[1]
 
 
-__all__ = ["LEVELS", "Method", "Walked", "levels", "walk"]
+__all__ = ["LEVELS", "Method", "levels", "walk"]
