@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import bench, build, discard, doctor, download, models, remove, verify
+from qbg.cli import bench, build, discard, doctor, download, models, quantize, remove, verify
 from qbg.cli.exits import guarded
 
 
@@ -27,7 +27,7 @@ def top(
     """Removes the background of photos, on the CPU.
 
     Exit codes: 0 all done, 1 some images failed, 2 wrong usage, 3 model or engine not usable,
-    130 interrupted.
+    4 quantizing refused, 130 interrupted.
     """
 
 
@@ -46,4 +46,5 @@ models_app.command("download")(guarded(download.command))
 models_app.command("remove")(guarded(discard.command))
 models_app.command("verify")(guarded(verify.command))
 models_app.command("build")(guarded(build.command))
+models_app.command("quantize")(guarded(quantize.command))
 app.add_typer(models_app, name="models")

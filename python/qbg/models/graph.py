@@ -83,6 +83,7 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
         output_shape=_planes(declared) if fixed and height and width else (0, 0, 0),
         output_type=OUTPUT_TYPES[result.type],
         declared={key: text for key, text in metadata.items() if key.startswith("qbg.")},
+        precision="int8" if metadata.get("qbg.precision") == "int8" else "fp32",
     )
 
 

@@ -1,0 +1,37 @@
+"""Files that appear complete or not at all: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from qbg.errors import DiskFullError, OutputError, OutputPermissionError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file.
+
+    Raises:
+        OutputError: it can't be written; nothing is left of it, and an older file stays as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise _kind(error)(f"can't be written: {error.strerror}", stage="write", path=str(path)) from error
+
+
+def _kind(error: OSError) -> type[OutputError]:
+    if error.errno == errno.ENOSPC:
+        return DiskFullError
+    return OutputPermissionError if isinstance(error, PermissionError) else OutputError
