@@ -340,7 +340,7 @@ def test_bad_input(tmp_path: Path) -> None:
     assert "no such folder" in _refusal(lambda: quantize(good, tmp_path / "absent", out, recipe=RECIPE))
     assert "can be decoded" in _refusal(lambda: quantize(good, broken, out, recipe=RECIPE))
     assert "--gate" in _refusal(lambda: quantize(good, single, out, recipe=RECIPE))
-    assert "can't load" in _refusal(lambda: quantize(rubbish, SAMPLES, out, recipe=RECIPE))
+    assert "not an ONNX file" in _refusal(lambda: quantize(rubbish, SAMPLES, out, recipe=RECIPE))
     made = quantize(good, SAMPLES, tmp_path / "int8.onnx", recipe=RECIPE, search=False)
     assert "already" in _refusal(lambda: quantize(made.path, SAMPLES, out, recipe=RECIPE))
     varying = Recipe(fit="long", side=32, multiple=8)

@@ -353,21 +353,28 @@ ENTRIES: tuple[Model, ...] = (
         origin=f"{HUB}/PramaLLC/BEN2",
         departures=MAP_FIRST,
     ),
-    Model(
-        name="inspyrenet-fast",
-        description="InSPyReNet on Res2Net-50: any salient subject, 384x384; built by qbg from a checkpoint",
-        license=MIT.name,
-        terms=MIT.terms,
-        commercial=MIT.commercial,
-        recipe=authors_recipe(384, activation="sigmoid"),
-        file="inspyrenet-fast.onnx",
-        sha256=None,
-        evidence=Evidence.BUILT,
-        bytes=None,
-        url=None,
-        origin="https://github.com/plemeri/InSPyReNet",
-        departures=MAP_FIRST,
-        how="qbg models build inspyrenet-fast --weights CHECKPOINT.pth --out {path}",
+    *(
+        Model(
+            name=name,
+            description=f"InSPyReNet on {backbone}: any salient subject, {side}x{side}; built from a checkpoint",
+            license=MIT.name,
+            terms=MIT.terms,
+            commercial=MIT.commercial,
+            recipe=authors_recipe(side, activation="sigmoid"),
+            file=f"{name}.onnx",
+            sha256=None,
+            evidence=Evidence.BUILT,
+            bytes=None,
+            url=None,
+            origin="https://github.com/plemeri/InSPyReNet",
+            departures=MAP_FIRST,
+            how=f"qbg models build {name} --weights CHECKPOINT.pth --out {{path}}",
+        )
+        for name, backbone, side in (
+            ("inspyrenet-fast", "Res2Net-50", 384),
+            ("inspyrenet-swin", "Swin-B", 384),
+            ("inspyrenet-base", "Swin-B", 1024),
+        )
     ),
 )
 
@@ -406,11 +413,5 @@ UNSUPPORTED_ENTRIES: tuple[Unsupported, ...] = (
             instead="birefnet-general",
         )
         for name in ("withoutbg", "atlascloud")
-    ),
-    Unsupported(
-        name="inspyrenet-base",
-        reason="transparent-background's checkpoints (base, fast, base-nightly) are Swin-B networks as "
-        "PyTorch files, which have no ONNX file of their authors",
-        instead="inspyrenet-fast, or -m with an ONNX export of your own",
     ),
 )

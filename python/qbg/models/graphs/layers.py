@@ -1,7 +1,7 @@
 """What networks are made of: convolution with its norm, and the forms in which a graph may be written.
 
-`Form` says which rewritings are used. Each keeps the network's function (up to rounding) and is
-there because it was measured to be faster on a CPU; `PLAIN` is the network as its authors draw it,
+`Form` says which rewritings are used. Each keeps the network's function (up to rounding); what each
+was measured to be worth on a CPU stands in `models/README.md`. `PLAIN` is the network as its authors draw it,
 and what the others are held against. Must not know any network.
 """
 
@@ -24,8 +24,6 @@ class Form:
 
     Attributes:
         fold_norms: norms become part of the convolution before them.
-        split_free: a Res2Net block's first convolution is written as four, one for each quarter, and
-            not followed by a split, which would leave the runtime's blocked layout.
         joined_attention: the six 1x1 convolutions of a pair of attentions are one, gates inside.
         small_context: SICA's first convolution on the refined feature, a mixture of few vectors,
             becomes one on the mixture's weights: 5 or 3 channels go in and not 64.
@@ -34,7 +32,6 @@ class Form:
     """
 
     fold_norms: bool = True
-    split_free: bool = True
     joined_attention: bool = True
     small_context: bool = True
     sums_for_concats: bool = True
@@ -43,7 +40,6 @@ class Form:
 
 PLAIN = Form(
     fold_norms=False,
-    split_free=False,
     joined_attention=False,
     small_context=False,
     sums_for_concats=False,

@@ -57,7 +57,8 @@ def _block(net: Layers, x: Value, name: str, stage: Stage, dilation: int, *, fir
     g = net.graph
     width = stage.planes * BASE_WIDTH // 64
     stride = stage.stride if first else 1
-    quarters = _quarters(net, x, name, width)
+    y = net.conv(x, f"{name}.conv1", f"{name}.bn1", width * QUARTERS, (1, 1), relu=True)
+    quarters = g.split(y, [width] * QUARTERS)
     done: list[Value] = []
     for index, quarter in enumerate(quarters[:-1]):
         # A stage's first block works on the quarters alone, the others hand on what they made.
@@ -80,17 +81,6 @@ def _block(net: Layers, x: Value, name: str, stage: Stage, dilation: int, *, fir
     out = stage.planes * EXPANSION
     y = net.conv(g.concat([*done, last]), f"{name}.conv3", f"{name}.bn3", out, (1, 1))
     return g.unary("Relu", g.binary("Add", y, _shortcut(net, x, name, out, stride) if first else x))
-
-
-def _quarters(net: Layers, x: Value, name: str, width: int) -> list[Value]:
-    """The block's first convolution, its channels in four parts."""
-    g = net.graph
-    if not net.form.split_free:
-        y = net.conv(x, f"{name}.conv1", f"{name}.bn1", width * QUARTERS, (1, 1), relu=True)
-        return g.split(y, [width] * QUARTERS)
-    weight, bias = net.folded(f"{name}.conv1", f"{name}.bn1", (width * QUARTERS, x.shape[1], 1, 1))
-    parts = [slice(width * number, width * (number + 1)) for number in range(QUARTERS)]
-    return [g.unary("Relu", g.conv(x, weight[part], bias[part])) for part in parts]
 
 
 def _shortcut(net: Layers, x: Value, name: str, out: int, stride: int) -> Value:
