@@ -356,7 +356,7 @@ ENTRIES: tuple[Model, ...] = (
     *(
         Model(
             name=name,
-            description=f"InSPyReNet on {backbone}: any salient subject, {side}x{side}; built from a checkpoint",
+            description=f"InSPyReNet on {backbone}: any salient subject, {side}x{side}; from a checkpoint",
             license=MIT.name,
             terms=MIT.terms,
             commercial=MIT.commercial,
