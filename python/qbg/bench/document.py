@@ -65,7 +65,7 @@ def unlike(record: Record, workers: int, each: float) -> str:
     """The ratio to the published figure, with what is not alike."""
     theirs = platforms.IMAGES_PER_S / platforms.CORES
     differences = [
-        f"theirs is per vCPU with all {platforms.CORES} busy, ours is of {workers} of "
+        f"theirs is per vCPU with all {platforms.CORES} busy, ours per worker with {workers} on the "
         f"{record.machine.cpus_online} CPUs here"
     ]
     if "inspyrenet" not in record.subject.model.lower():

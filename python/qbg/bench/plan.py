@@ -119,7 +119,7 @@ def standard(
         full: also open loop, kernels, ablations and simulation, with longer windows.
         most: the largest number of workers; None: as many as the host keeps busy.
         seconds: of each window; None: by the time there is.
-        repeats: of scaling cases; None: 3, or 5 with `full`.
+        repeats: of scaling cases; None: 4, the fewest that `qbg bench diff` can tell apart; 5 with `full`.
         rate: arrivals per second of the open loop.
 
     Raises:
@@ -130,7 +130,7 @@ def standard(
             raise ValueError(f"no part `{part}`; there are: {', '.join(PARTS)}")
     workers = most or host.workers
     asked = set(parts) or ({"scaling"} | (set(PARTS) if full else set()))
-    turns = repeats or (5 if full else 3)
+    turns = repeats or (5 if full else 4)
     widths = counts(workers) if asked & {"scaling", "memory", "cost"} else (workers,)
     window = seconds or (FULL_WINDOW_S if full else _window(len(widths), turns))
     cases = (

@@ -95,7 +95,7 @@ thead th { color: var(--soft); font-size: 0.82rem; font-weight: 600; vertical-al
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
 th[scope="row"]:not(.n) { min-width: 7.5rem; }
-td.n.long { white-space: normal; min-width: 9rem; color: var(--soft); }
+td.n.long { white-space: normal; min-width: 7rem; color: var(--soft); }
 tbody tr:hover { background: var(--card); }
 tr.strong { background: var(--strong); }
 tr.strong th, tr.strong td { font-weight: 700; }
