@@ -222,7 +222,7 @@ class Bench:
         self._keep(replace(self._record, gate=checked))
 
     def _filled(self, case: Case) -> Case:
-        """An open loop without a rate gets a share of the measured throughput."""
+        """An open loop without a rate gets a share of the measured throughput, and time for enough arrivals."""
         if case.kind != plan.OPEN_LOOP or case.rate_per_s is not None:
             return case
         measured = [
@@ -234,7 +234,10 @@ class Bench:
         if not measured:
             raise CaseError("no throughput was measured to take the arrival rate from", stage="bench")
         measured.sort()
-        filled = replace(case, rate_per_s=plan.OPEN_LOOP_SHARE * measured[len(measured) // 2])
+        rate = plan.OPEN_LOOP_SHARE * measured[len(measured) // 2]
+        filled = replace(
+            case, rate_per_s=rate, seconds=max(case.seconds or 0.0, plan.OPEN_LOOP_PICTURES / rate)
+        )
         cases = tuple(filled if other.name == case.name else other for other in self._record.cases)
         self._record = replace(self._record, cases=cases)
         return filled

@@ -187,8 +187,14 @@ def _resumed(path: str, blank: Record) -> Record:
                 f"--resume {readable(path)}: its {name} is another one",
                 hint="give the same command on the same machine, or begin anew",
             )
-    # An open loop's rate is filled in while it runs.
-    plans = [[replace(case, rate_per_s=None) for case in record.cases] for record in (partial, blank)]
+    # An open loop's rate and length are filled in while it runs.
+    plans = [
+        [
+            replace(case, rate_per_s=None, seconds=None) if case.kind == "open-loop" else case
+            for case in record.cases
+        ]
+        for record in (partial, blank)
+    ]
     if plans[0] != plans[1]:
         raise UsageError(
             f"--resume {readable(path)}: it was planned otherwise", hint="give the same options as then"
