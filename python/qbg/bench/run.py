@@ -222,7 +222,7 @@ class Bench:
         self._keep(replace(self._record, gate=checked))
 
     def _filled(self, case: Case) -> Case:
-        """An open loop without a rate gets a share of the measured throughput, and time for enough arrivals."""
+        """An open loop without a rate gets a share of the measured throughput, and enough time."""
         if case.kind != plan.OPEN_LOOP or case.rate_per_s is not None:
             return case
         measured = [
