@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qbg import engine, models
+from qbg import _native, engine, models
 from qbg._native import Core, Slot
 from qbg.errors import EngineError
 from qbg.options import FolderOptions, Options
@@ -127,3 +127,27 @@ def test_an_engine_that_makes_no_worker_ends_the_run(tiny_images: Path, tmp_path
     core.close()
     with pytest.raises(RuntimeError, match="closed"):
         core.process((4, 4, 3, bytes(48)), Options())
+
+
+def test_the_triad_gives_a_rate_per_repeat() -> None:
+    for threads in range(1, len(_native.system()["cpus_allowed"]) + 1):
+        rates = _native.triad(threads, 1 << 20, 3)
+        assert len(rates) == 3
+        assert all(0 < rate < float("inf") for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("threads", "size", "repeats", "why"),
+    [
+        (0, 1 << 20, 1, "element"),
+        (1, 0, 1, "element"),
+        (1, 7, 1, "element"),
+        (1, 1 << 60, 1, "quarter"),
+        (1 << 20, 1 << 20, 1, "CPUs"),
+        (1, 1 << 20, 0, "repeats"),
+        (1, 1 << 20, 1 << 40, "repeats"),
+    ],
+)
+def test_a_triad_of_nothing_or_too_much_is_refused(threads: int, size: int, repeats: int, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        _native.triad(threads, size, repeats)

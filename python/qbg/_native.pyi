@@ -119,7 +119,8 @@ class Run:
         """After the end: `images`, `done`, `skipped`, `failed`, `cancelled`, `seconds`,
         `stage_seconds` (by stage), `service_ns` (percentiles: `p50`, `p90`, `p95`, `p99`, `max`),
         `steals` (`own`, `injector`, `local`, `remote`), `idle_seconds`, `workers`,
-        `pixels`, `bytes_in`, `bytes_out`, `unpinned` (workers that the system wouldn't pin)."""
+        `pixels`, `bytes_in`, `bytes_out`, `unpinned` (workers that the system wouldn't pin),
+        `mapped` (done pictures whose file was mapped and not read)."""
     def samples(self, start: int = 0) -> bytes:
         """After the end, and only with a `trial`: one row of uint64 (native byte order) per finished image
         from the `start`-th on, in the order in which they ended, with the columns `SAMPLE_COLUMNS`."""

@@ -74,6 +74,8 @@ pub struct Progress {
     pub pixels: u64,
     /// Bytes of done inputs.
     pub bytes_in: u64,
+    /// Done inputs whose file was mapped, not read.
+    pub mapped: u64,
     /// Bytes of written outputs.
     pub bytes_out: u64,
     /// Nanoseconds per stage, over done images.
@@ -112,6 +114,7 @@ impl Progress {
                 self.done += 1;
                 self.pixels += trace.pixels;
                 self.bytes_in += trace.bytes_in;
+                self.mapped += u64::from(trace.mapped);
                 self.bytes_out += trace.bytes_out;
                 self.stages.merge(&trace.stages);
                 self.service.record(trace.stages.total_ns());

@@ -136,6 +136,8 @@ pub struct Trace {
     pub pixels: u64,
     /// Bytes of the input file.
     pub bytes_in: u64,
+    /// The input file was mapped, not read.
+    pub mapped: bool,
     /// Bytes of the output file.
     pub bytes_out: u64,
     /// The input is an animation; only its first frame was used.
@@ -153,6 +155,7 @@ impl Default for Trace {
             stages: Stages::default(),
             pixels: 0,
             bytes_in: 0,
+            mapped: false,
             bytes_out: 0,
             animated: false,
             broken_profile: false,
@@ -424,6 +427,7 @@ impl Front {
                 let at = Some(path);
                 let mapped = trace.step(Stage::Map, at, || Mapped::open(path, file, *mapping))?;
                 trace.bytes_in = mapped.bytes().len() as u64;
+                trace.mapped = mapped.is_mapped();
                 let decoded =
                     trace.step(Stage::Decode, at, || decoder.decode(mapped.bytes(), limits, image));
                 // A file that shrank explains whatever the decoder made of it.

@@ -2,14 +2,19 @@
 //!
 //! The allocations of decoding and encoding are other people's code: they are counted apart, by
 //! running the same decoder and encoder alone on the same image, and printed. Whatever the whole
-//! way of an image allocates beyond them is ours, and must be nothing.
+//! way of an image allocates beyond them is ours, and must be nothing. The same count shows that a
+//! trial which gives scratch memory back does so.
 
 #![allow(clippy::unwrap_used)] // a test may
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use qbg_core::batch::{Batch, Inputs, Setup};
+use qbg_core::crew::Crew;
 use qbg_core::decode::{Decoder, Image};
 use qbg_core::encode::{self, Encoder, Meta};
 use qbg_core::image::{Pixels, Raster, Size};
@@ -17,6 +22,8 @@ use qbg_core::pipeline::{FileOptions, Infer, Options, OutputShape, Pipeline, Sta
 use qbg_core::recipe::{Activation, Filter, Fit, Input, Output, Recipe, Rounding, Scale};
 use qbg_core::simd::Level;
 use qbg_core::source::Job;
+use qbg_core::topology::Placement;
+use qbg_core::trial::Trial;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -179,4 +186,77 @@ fn codecs_alone(job: &Job) -> (usize, usize) {
     let mut encode = || encoder.run(raster, &meta, &options.encode, &mut out).unwrap();
     encode();
     (decoding, counted(&mut encode))
+}
+
+/// A network that notes how often its thread has allocated since the call before.
+struct Noting(Arc<Mutex<Vec<usize>>>);
+
+impl Infer for Noting {
+    fn infer(&mut self, _tensor: Size) -> Result<(), String> {
+        self.0.lock().unwrap().push(COUNT.get());
+        COUNT.set(0);
+        Ok(())
+    }
+}
+
+/// Allocations between one picture's network and the next one's, and how many files were mapped, of
+/// a batch of one worker that does the same picture 12 times.
+fn repeated(picture: &Path, trial: Trial) -> (Vec<usize>, u64) {
+    let counts: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let shape = OutputShape { channels: 1, size: Some(Size { width: SIDE, height: SIDE }) };
+    let notes = Arc::clone(&counts);
+    let make = move |number| {
+        let slot = Pipeline::slot(&recipe(Scale::Full), shape).map_err(|kind| kind.to_string())?;
+        let infer = Box::new(Noting(Arc::clone(&notes)));
+        Ok(Pipeline::new(number, Level::detect(), recipe(Scale::Full), shape, slot, infer))
+    };
+    let setup = Setup {
+        crew: Arc::new(Crew::new(1, Box::new(make))),
+        places: vec![Placement::default()],
+        enter: Arc::new(|body| body()),
+        options: Options::default(),
+        files: FileOptions { overwrite: true, fsync: false, digest: "00ff".to_owned() },
+        fail_fast: true,
+        trial: Some(trial),
+    };
+    let job = Job { id: 0, input: picture.to_owned(), output: picture.with_extension("out.png") };
+    let files = std::iter::repeat_n(job, 12).map(Ok);
+    let mut batch = Batch::start(setup, Inputs::Files(Box::new(files)), None);
+    while !batch.poll(Duration::from_secs(1)) {}
+    assert_eq!(batch.progress().done, 12, "{:?}", batch.progress().failures);
+    let mapped = batch.progress().mapped;
+    // The first picture makes the scratch in any case, and the second may still let it grow.
+    (counts.lock().unwrap().split_off(2), mapped)
+}
+
+/// 1000 x 800 pixels of three bytes: more than the 2 MiB from which on files are mapped.
+fn large_picture(folder: &Path) -> PathBuf {
+    let mut bytes = b"P6 1000 800 255\n".to_vec();
+    bytes.extend((0..2_400_000).map(|i| (i % 251) as u8));
+    let path = folder.join("large.ppm");
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_trial_that_keeps_no_scratch_makes_it_anew_for_each_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = large_picture(folder.path());
+    let (kept, _) = repeated(&picture, Trial::default());
+    let (given_back, _) = repeated(&picture, Trial { reuse: false, ..Trial::default() });
+    println!("kept {kept:?}, given back {given_back:?}");
+    let (most, least) = (kept.iter().max().unwrap(), given_back.iter().min().unwrap());
+    // File, pixels, alpha, cut-out, encoded bytes and the rows of the stages between them.
+    assert!(most + 6 <= *least, "kept {kept:?}, given back {given_back:?}");
+}
+
+#[test]
+fn a_trial_that_maps_nothing_reads_large_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = large_picture(folder.path());
+    let (_, mapped) = repeated(&picture, Trial::default());
+    let possible =
+        cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
+    assert_eq!(mapped, if possible { 12 } else { 0 });
+    assert_eq!(repeated(&picture, Trial { mmap: false, ..Trial::default() }).1, 0);
 }

@@ -468,6 +468,7 @@ impl Run {
         dict.set_item("seconds", end.map(|end| seconds(end.elapsed_ns)))?;
         dict.set_item("pixels", progress.pixels)?;
         dict.set_item("bytes_in", progress.bytes_in)?;
+        dict.set_item("mapped", progress.mapped)?;
         dict.set_item("bytes_out", progress.bytes_out)?;
         let stages = PyDict::new(py);
         for (stage, ns) in progress.stages.iter() {

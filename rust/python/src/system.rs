@@ -51,6 +51,9 @@ pub fn peak_rss_bytes() -> u64 {
     meter::peak_rss_bytes().unwrap_or(0)
 }
 
+/// More are a slip: a repeat on arrays that leave the caches takes milliseconds.
+const MOST_REPEATS: usize = 100_000;
+
 /// Bandwidth in bytes per second, of each repeat. ValueError for nothing to do, or for arrays that take
 /// more than a quarter of the memory that this process may have.
 #[pyfunction]
@@ -69,6 +72,10 @@ pub fn triad(
     }
     if threads > topology.cpus.len() {
         let message = format!("{threads} threads on {} CPUs", topology.cpus.len());
+        return Err(PyValueError::new_err(message));
+    }
+    if !(1..=MOST_REPEATS).contains(&repeats) {
+        let message = format!("`repeats` is {repeats}, but must be from 1 to {MOST_REPEATS}");
         return Err(PyValueError::new_err(message));
     }
     let places = place(&topology, threads, Pin::Cpu);
