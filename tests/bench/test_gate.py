@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from conftest import SAMPLES
 from oracles import recipe as by_hand
 from qbg.bench import gate, pictures
 from qbg.bench.reference import Reference, sizes
+from qbg.bench.run import original
 from qbg.models import resolve
 from qbg.recipe import Recipe
 from qbg.report.record import Gate, GateSample
@@ -154,3 +157,18 @@ def test_the_reference_fills_tensors_as_the_core_does(recipe: Recipe) -> None:
     theirs = np.asarray(_native.preprocess((91, 133, 3, image.tobytes()), recipe))
     assert theirs.shape == mine.shape
     assert np.abs(theirs - mine).max() <= 2e-6 * 10
+
+
+def test_an_int8_file_is_held_to_the_float_network_it_was_made_of() -> None:
+    built_in = resolve(None)
+    declared = {"qbg.quantized": json.dumps({"from": built_in.network.digest})}
+    int8 = dataclasses.replace(
+        built_in, network=dataclasses.replace(built_in.network, precision="int8", declared=declared)
+    )
+    found = original(int8)
+    assert found is not None
+    assert found.network == built_in.network
+    assert original(built_in) is built_in
+    for said in ({}, {"qbg.quantized": "rubbish"}, {"qbg.quantized": '{"from": "0"}'}):
+        network = dataclasses.replace(int8.network, declared=said)
+        assert original(dataclasses.replace(int8, network=network)) is None

@@ -25,7 +25,9 @@ from qbg.bench import imitation, plan
 from qbg.bench.child import Spec
 from qbg.bench.pictures import Pictures
 from qbg.errors import EngineError, InputError, ModelError, QbgError
-from qbg.models import Resolved
+from qbg.models import Resolved, resolve
+from qbg.models.declared import made_from
+from qbg.models.registry import by_checksum
 from qbg.report import record as records
 from qbg.report.record import Case, Gate, Outcome, Record
 
@@ -210,15 +212,19 @@ class Bench:
 
         setting = self._setting
         pairs = gate.pairs(setting.pictures, output, gate.SAMPLES)
+        reference = original(setting.resolved)
         self._listener.says(f"checking {len(pairs)} masks against the reference")
         checked: Gate = gate.check(
             case.name,
             pairs,
-            setting.resolved.network,
+            (reference or setting.resolved).network,
             setting.resolved.recipe,
             self._record.subject.precision,
             threads=case.workers,
         )
+        if reference is None:
+            said = f"{checked.reference}; the float network that this one was made of isn't at hand"
+            checked = replace(checked, reference=said)
         self._keep(replace(self._record, gate=checked))
 
     def _filled(self, case: Case) -> Case:
@@ -254,6 +260,23 @@ class Bench:
         times = times[::step]
         mean = sum(times) / len(times)
         return tuple(value / mean * case.service_s for value in times)
+
+
+def original(resolved: Resolved) -> Resolved | None:
+    """The float network that masks are held to: the model itself, or what an int8 file was made of.
+
+    None if that isn't on this machine: then the file can only be held to itself.
+    """
+    if resolved.network.precision == "fp32":
+        return resolved
+    source = made_from(resolved.network.declared)
+    model = by_checksum(source) if source is not None else None
+    if model is None:
+        return None
+    try:
+        return resolve(model.name)
+    except ModelError:
+        return None
 
 
 def _child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:

@@ -19,6 +19,7 @@ NOTE = "qbg.note"
 """One line that the user should see."""
 NETWORK = "qbg.network"
 WEIGHTS = "qbg.weights"
+QUANTIZED = "qbg.quantized"
 
 TEXT_LIMIT = 4096
 NOTE_LIMIT = 200
@@ -51,3 +52,13 @@ def declared_note(metadata: Mapping[str, str]) -> str | None:
     """The file's note, shortened to one line, or None."""
     text = metadata.get(NOTE, "").strip()
     return text.splitlines()[0][:NOTE_LIMIT] if text else None
+
+
+def made_from(declared: Mapping[str, str]) -> str | None:
+    """SHA-256 of the float file that an int8 one was made of; None where it doesn't say so."""
+    try:
+        facts = json.loads(declared.get(QUANTIZED, "{}"))
+    except ValueError:
+        return None
+    source = facts.get("from") if isinstance(facts, dict) else None
+    return source if isinstance(source, str) else None
