@@ -282,6 +282,15 @@ def test_images_are_taken_when_they_arrive(pictures: Path, tmp_path: Path) -> No
     assert (table["begin_ns"] >= table["arrival_ns"]).all(), "none is begun before it is there"
 
 
+def test_waiting_for_arrivals_is_idle_time(pictures: Path, tmp_path: Path) -> None:
+    arrivals = tuple(number * 60_000_000 for number in range(1, 6))
+    with core() as made:
+        run = begin(made, [pictures], tmp_path / "out", Trial(arrivals_ns=arrivals))
+        table, summary = rows(run), run.summary()
+    busy = float((table["end_ns"] - table["begin_ns"]).sum()) / 1e9
+    assert busy + summary["idle_seconds"] > 0.8 * 2 * arrivals[-1] / 1e9
+
+
 def test_cancel_wakes_who_waits_for_an_arrival(tmp_path: Path) -> None:
     with core() as made:
         run = begin(made, [], None, Trial(pixels=False, arrivals_ns=(0, 10**18)))

@@ -197,7 +197,7 @@ fn take<W: Work>(
             Next::Search => backoff.snooze(), // spins a little, then yields the CPU
             Next::Feed => {
                 lap(mark_ns, &tally.idle_ns);
-                feed(shared, tally);
+                feed(shared, tally, mark_ns);
                 lap(mark_ns, &tally.feed_ns);
                 backoff.reset();
             }
@@ -209,14 +209,23 @@ fn take<W: Work>(
 }
 
 /// Pulls one batch into the injector, as the gate's feeder.
-fn feed<W: Work>(shared: &Shared<W>, tally: &Tally) {
+fn feed<W: Work>(shared: &Shared<W>, tally: &Tally, mark_ns: &mut u64) {
     let gate = &shared.board.gate;
     let mut slot = shared.feed.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let Some(feed) = slot.as_mut() else { return true };
         for _ in 0..shared.batch {
-            if gate.stopped() || feed.due_ns().is_some_and(|due_ns| !gate.sleep_until(due_ns)) {
+            if gate.stopped() {
                 return false;
+            }
+            if let Some(due_ns) = feed.due_ns() {
+                // Waiting for a job to arrive is no work of the feed's.
+                lap(mark_ns, &tally.feed_ns);
+                let due = gate.sleep_until(due_ns);
+                lap(mark_ns, &tally.idle_ns);
+                if !due {
+                    return false;
+                }
             }
             let Some(job) = feed.next() else {
                 *slot = None; // its files and memory aren't needed while the last jobs run
