@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def table(records: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-SHOWN = ("Throughput, measured", "Without a network", "Simulated", "Latency, measured", "This process")
+SHOWN = ("Throughput, measured", "Latency, measured")
 """Tables of `qbg bench` that README shows, by how their titles begin."""
 
 
@@ -64,7 +65,8 @@ def bench_text(name: str, path: Path) -> str:
     sections = [dataclasses.replace(head, title="", tables=())]
     sections += [dataclasses.replace(head, title="", text=(), tables=(table,)) for table in tables]
     small = dataclasses.replace(whole, sections=tuple(sections), reasons=())
-    body = "\n".join(line for line in markdown.render(small).splitlines() if not line.startswith("#"))
+    kept = (line for line in markdown.render(small).splitlines() if not line.startswith(("#", "- **")))
+    body = re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
     return f"`{record.command}`\n\n{body.strip()}\n\nRecord: `{name}`."
 
 
