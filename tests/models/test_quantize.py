@@ -232,7 +232,7 @@ def test_the_session_runs_integer_kernels(tmp_path: Path) -> None:
     assert kinds["Conv"] + kinds["FusedConv"] == 1  # the map itself
 
 
-@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("opset", [11, 17, 20])
 def test_a_quantized_network_says_so_and_passes(tmp_path: Path, opset: int) -> None:
     carried = {"qbg.recipe": "{}", "other": "kept"}
     path = int8_graphs.unet(tmp_path / "unet.onnx", opset=opset, metadata=carried)

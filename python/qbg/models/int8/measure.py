@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from qbg.models.int8.graph import Graph
 from qbg.models.int8.session import open_bytes
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+
+AXES_ARE_INPUT = 18
+"""Opset from which on reductions take their axes as an input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,25 @@ def measure(
     names.sort()
     nodes = list(graph.nodes)
     outputs = []
+    constants: dict[str, npt.NDArray[np.int64]] = {}
     for name in names:
         rank = len(graph.shapes[name])
         axes = [axis for axis in range(rank) if axis != 1]
+        # From opset 18 on the axes are an input.
+        late = graph.opset >= AXES_ARE_INPUT
+        if late:
+            constants[f"axes/{rank}"] = np.array(axes, np.int64)
         for kind in ("Min", "Max", "Mean"):
-            nodes.append(helper.make_node(f"Reduce{kind}", [name], [f"{name}/{kind}"], axes=axes, keepdims=0))
+            inputs = [name, f"axes/{rank}"] if late else [name]
+            attributes: dict[str, Any] = {} if late else {"axes": axes}
+            nodes.append(
+                helper.make_node(f"Reduce{kind}", inputs, [f"{name}/{kind}"], keepdims=0, **attributes)
+            )
             outputs.append(f"{name}/{kind}")
     model = graph.model()
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(array, key) for key, array in constants.items())
     del model.graph.output[:]
     model.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
