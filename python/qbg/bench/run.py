@@ -62,9 +62,10 @@ class Setting:
     """What stays the same over all cases.
 
     Attributes:
-        resolved: the model.
+        resolved: the float model, which masks are held to.
         model: as the caller named it; None: the built-in one.
         engine: for cases that name none.
+        precision: of that engine: see `qbg.Remover`.
         pictures: see there.
         only_mask: write masks instead of cut-outs.
         work: folder for outputs; None: a temporary one, removed at the end.
@@ -74,6 +75,7 @@ class Setting:
     resolved: Resolved
     model: str | None
     engine: str
+    precision: str
     pictures: Pictures
     only_mask: bool
     work: Path | None
@@ -109,7 +111,7 @@ class Bench:
             QbgError: model, engine or pictures can't be used.
             KeyboardInterrupt: after the partial record has been saved.
         """
-        with _work_folder(self._setting.work) as work:
+        with work_folder(self._setting.work) as work:
             turns = [
                 (case, repeat)
                 for case, repeat in self._plan.turns()
@@ -170,12 +172,13 @@ class Bench:
             only_mask=setting.only_mask,
             keep_every=self._keep_every(case) if checked else 0,
             service_s=self._service_s(case),
+            precision=setting.precision,
         )
         if case.kind == plan.SIMULATED and not (work / "imitation").exists():
             imitation.build(work / "imitation")
         began_s = self._spent_s + time.monotonic() - self._began
         try:
-            answer = _child(spec, work, self._listener)
+            answer = in_child(spec, work, self._listener)
             outcome = records.outcome({"began_s": began_s, **answer})
             if checked:
                 self._check(case, output)
@@ -253,7 +256,7 @@ class Bench:
         return tuple(value / mean * case.service_s for value in times)
 
 
-def _child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
+def in_child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
     """Runs one case in its own process and gives what it found.
 
     Raises:
@@ -318,7 +321,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _work_folder(given: Path | None) -> Iterator[Path]:
+def work_folder(given: Path | None) -> Iterator[Path]:
     """A folder of our own, removed at the end, below the given one if there is one."""
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
