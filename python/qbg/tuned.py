@@ -179,12 +179,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
     data = json.loads(path.read_text(encoding="utf-8"))
     if data["format"] != FORMAT:
         raise ValueError("another format")
-    return list(data["entries"])
+    entries = list(data["entries"])
+    if not all(isinstance(item, dict) for item in entries):
+        raise TypeError("an entry is no object")
+    return entries
 
 
 def _change(path: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
     try:
-        before = [item for item in _read(path) if isinstance(item, dict)]
+        before = _read(path)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         before = []  # absent, or unreadable: begun anew
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")

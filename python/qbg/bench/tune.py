@@ -1,9 +1,9 @@
 """Finds how this machine runs a model fastest: engine, precision and threads per worker. Prints nothing.
 
 Each candidate runs the whole way from file to file, in a process of its own, as `qbg bench` does. All run
-once; those whose masks stray from the float reference are refused; those near the fastest go on in turns until
-the time is over. The simplest candidate that loses at most `WORTH` against the fastest wins: a difference that
-small is no reason to leave the defaults.
+once; those whose masks stray from the float reference are refused; those near the fastest go on in turns
+until the time is over. The simplest candidate that loses at most `WORTH` against the fastest wins: so small a
+difference is no reason to leave the defaults.
 
 Left out: batches of more than one picture. Each worker's picture has a core of its own already, so that a
 batch could only save calls, which cost microseconds, and it would double the tensors and the wait.
@@ -23,7 +23,7 @@ from qbg.bench.pictures import Pictures
 from qbg.bench.reference import Levels, Reference
 from qbg.bench.run import Listener, in_child, work_folder
 from qbg.bench.statistics import Interval, median, paired_ratio
-from qbg.engine import AUTO, DEFAULT
+from qbg.engine import DEFAULT
 from qbg.errors import EngineError, QbgError
 from qbg.models import Resolved
 from qbg.models.declared import random_weights
@@ -85,12 +85,14 @@ class Result:
 
     Attributes:
         rates: images per second of each run, in order.
+        rounds: in which round each of them ran.
         checked: its masks; None where they weren't looked at, as when it failed.
         failed: why it couldn't run; None when it could.
     """
 
     candidate: Candidate
     rates: tuple[float, ...] = ()
+    rounds: tuple[int, ...] = ()
     checked: Checked | None = None
     failed: str | None = None
 
@@ -118,16 +120,21 @@ class Tuning:
 
     def rate(self, candidate: Candidate) -> Interval:
         """Median images per second."""
-        return median(self._rates(candidate))
+        return median(self._of(candidate).rates)
 
     def gain(self, candidate: Candidate) -> Interval | None:
         """Over the first candidate, run by run in turns; None where either didn't run."""
-        rates, first = self._rates(candidate), self._rates(self.results[0].candidate)
-        shared = min(len(rates), len(first))
-        return paired_ratio(rates[:shared], first[:shared]) if shared else None
+        runs, first = (
+            dict(zip(result.rounds, result.rates, strict=True))
+            for result in (self._of(candidate), self.results[0])
+        )
+        shared = [number for number in runs if number in first]
+        if not shared:
+            return None
+        return paired_ratio([runs[number] for number in shared], [first[number] for number in shared])
 
-    def _rates(self, candidate: Candidate) -> tuple[float, ...]:
-        return next(result.rates for result in self.results if result.candidate == candidate)
+    def _of(self, candidate: Candidate) -> Result:
+        return next(result for result in self.results if result.candidate == candidate)
 
 
 def candidates(cpus: int, ways: Sequence[tuple[str, str]]) -> tuple[Candidate, ...]:
@@ -141,7 +148,7 @@ def candidates(cpus: int, ways: Sequence[tuple[str, str]]) -> tuple[Candidate, .
 
 
 def ways(resolved: Resolved) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """The (engine, precision) that are there for a model, the default first, and notes on those that aren't."""
+    """The (engine, precision) that are there for a model, the default first, and notes on others."""
     found = [(DEFAULT, resolved.network.precision)]
     notes: list[str] = []
     small: Resolved | None = None
@@ -255,7 +262,9 @@ class Tuner:
                 self._results[candidate] = replace(result, failed=str(error.args[0]))
                 continue
             self._listener.ends(outcome)
-            self._results[candidate] = replace(result, rates=(*result.rates, outcome.images_per_s))
+            self._results[candidate] = replace(
+                result, rates=(*result.rates, outcome.images_per_s), rounds=(*result.rounds, number)
+            )
 
     def _check_masks(self) -> None:
         """Of each engine and precision once: threads don't change them."""
@@ -334,7 +343,7 @@ def choice(tuning: Tuning, resolved: Resolved) -> Choice:
     digest = quantized(resolved).network.digest if winner.precision == "int8" else None
     return Choice(
         engine=winner.engine,
-        precision=AUTO if winner.precision == resolved.network.precision else winner.precision,
+        precision=winner.precision,
         threads=winner.threads,
         int8_digest=digest,
     )

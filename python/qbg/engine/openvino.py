@@ -198,7 +198,8 @@ def _bind(ov: Any, request: Any, views: tuple[Any, Any]) -> None:
 
 def _c_infer(request: Any) -> Callable[..., Any]:
     """The C method: the public wrapper sorts inputs and copies outputs in Python."""
-    method: Callable[..., Any] = type(request).__mro__[-3].infer
+    kind = next(kind for kind in type(request).__mro__ if kind.__module__.endswith("_pyopenvino"))
+    method: Callable[..., Any] = vars(kind)["infer"]
     return method
 
 
