@@ -11,49 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
+from engines import SIDE, Slot, brightness, facts
 from qbg.engine import NAMES, make
 from qbg.engine.onnx import OnnxEngine, first_line
 from qbg.engine.simulated import SimulatedEngine
 from qbg.errors import EngineError, ModelError
 from qbg.network import Network
-
-SIDE = 32
-
-
-class Tensor:
-    """What an engine sees of the core's tensor."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.memory = np.zeros(shape, np.float32)
-        self.shape = shape
-        self.address = self.memory.ctypes.data
-        self.__array_interface__ = self.memory.__array_interface__
-
-
-class Slot:
-    """What an engine sees of a worker."""
-
-    def __init__(self, side: int = SIDE, *, dynamic: bool = False, node: int | None = None) -> None:
-        self.index = 0
-        self.node = node
-        self.input = Tensor((1, 3, side, side))
-        self.output = Tensor((1, 1, side, side))
-        self.dynamic = dynamic
-
-
-def facts(path: Path | str = "unused", side: int = SIDE) -> Network:
-    return Network(
-        path=str(path),
-        digest="",
-        input_name="input",
-        input_shape=(1, 3, side, side),
-        output_name="alpha",
-        output_shape=(1, side, side),
-    )
-
-
-def brightness(pixels: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-pixels.mean(axis=1, keepdims=True)))
 
 
 def worker(engine: Any, slot: Slot) -> Any:
@@ -212,3 +175,14 @@ def test_drawn_times_are_all_used_in_an_order_of_the_workers_own(monkeypatch: py
     assert orders[0] == orders[2] != orders[1]
     with pytest.raises(ValueError, match="0 to 3600"):
         SimulatedEngine(facts(), seconds=None, times=(-1.0,))
+
+
+def test_threads_are_each_workers_own(quick_model: Path) -> None:
+    engine = OnnxEngine(facts(quick_model), threads=2)
+    slots = [Slot(), Slot()]
+    for index, slot in enumerate(slots):
+        slot.index = index
+        slot.input.memory[:] = index
+        engine.make_worker(slot)()
+        np.testing.assert_allclose(slot.output.memory, brightness(slot.input.memory), rtol=1e-5)
+    assert engine.describe()["sessions"] == 2

@@ -24,6 +24,7 @@ from qbg.batch import Batch, end_all, forget_all, native_path, native_paths
 from qbg.calls import Calls
 from qbg.errors import QbgError
 from qbg.models import resolve
+from qbg.models.sibling import quantized
 from qbg.options import FolderOptions, Options, make_options, path_text, whole
 from qbg.recipe import Recipe
 from qbg.summary import Progress, Summary
@@ -52,11 +53,15 @@ class Remover:
     Args:
         model: a name from `qbg models list` or the path of an ONNX file. None: the built-in u2netp.
         workers: pictures worked on at once. None: one per CPU that this process may use.
-        engine: what runs the network: `onnxruntime`; `null` and `simulated:SECONDS` for measuring; or a
-            callable that makes a `qbg.engine.Engine` for a `qbg.network.Network`.
+        engine: what runs the network: `onnxruntime`; `openvino` (pip install 'qbg[openvino]'); `null` and
+            `simulated:SECONDS` for measuring; or a callable that makes a `qbg.engine.Engine` for a
+            `qbg.network.Network`.
         threads_per_worker: threads of one inference; more than 1 only helps with fewer pictures
-            than CPUs.
-        pin: `auto`, `cpu`, `node` or `off`: whether workers stay on their CPU or NUMA node.
+            than CPUs. Each worker then has a session of its own.
+        precision: `auto` for the file's; `fp32`; `bf16` where engine and CPU have it; `int8` for the
+            quantized file that lies beside the model (see `qbg.models.sibling`).
+        pin: `auto`, `cpu`, `node` or `off`: whether workers stay on their CPU or NUMA node. With
+            more than one thread per worker `auto` means the node: threads inherit their maker's CPUs.
         recipe: how to feed and read the network, a `qbg.recipe.Recipe` or the path of a TOML file.
             None: the registry's, or for an unknown file a guess that `notes` tells.
         simd: for measuring: `scalar`, `avx2` or `avx512` instead of the best level that is there.
@@ -80,6 +85,7 @@ class Remover:
         workers: int | None = None,
         engine: str | Callable[[Network], Engine] = engines.DEFAULT,
         threads_per_worker: int = 1,
+        precision: str = engines.AUTO,
         pin: str = "auto",
         recipe: Recipe | str | os.PathLike[str] | None = None,
         simd: str = "auto",
@@ -99,16 +105,20 @@ class Remover:
             raise TypeError(f"option `recipe` is {recipe!r}, but must be a Recipe or a path")
         self._options = make_options(None, **options)
         self._resolved = resolve(None if model is None else path_text("model", model), recipe)
+        if precision == "int8":
+            self._resolved = quantized(self._resolved)
         network = self._resolved.network
+        count = workers if workers is not None else max(1, int(_native.system()["default_workers"]))
         self._engine: Engine = (
-            engines.make(engine, network, threads=threads_per_worker)
+            engines.make(engine, network, threads=threads_per_worker, precision=precision, workers=count)
             if isinstance(engine, str)
             else engine(network)
         )
         self._pid = os.getpid()
         self._closed = False
         self._refusal: QbgError | None = None
-        count = workers if workers is not None else max(1, int(_native.system()["default_workers"]))
+        if threads_per_worker > 1 and pin == "auto":
+            pin = "node"
         try:
             self._core: Core = _native.Core(
                 self._resolved.recipe,

@@ -59,6 +59,8 @@ class Spec:
         only_mask: write masks instead of cut-outs.
         keep_every: see `qbg.trial.Trial`.
         service_s: measured service times that a simulation draws from; empty: a fixed time.
+        precision, threads: see `qbg.Remover`; threads are those of a worker.
+        stretch: a window given by time grows at most to so many times its length for its pictures.
     """
 
     case: Case
@@ -70,6 +72,9 @@ class Spec:
     only_mask: bool
     keep_every: int
     service_s: tuple[float, ...] = ()
+    precision: str = "auto"
+    threads: int = 1
+    stretch: float = STRETCH
 
     def save(self, path: Path) -> None:
         """Writes it for the child to read."""
@@ -119,7 +124,7 @@ def run(spec: Spec, scratch: Path) -> dict[str, Any]:
         observer = watch.Watch().start()
         began = time.monotonic()
         batch = subject.start()
-        summary, stop_s = _follow(batch, spec.case, observer, began)
+        summary, stop_s = _follow(batch, spec, observer, began)
         seen = observer.stop()
         memory = watch.memory(
             seen, before_bytes=before_bytes, loaded_bytes=None, slots_bytes=subject.slots_bytes
@@ -169,6 +174,8 @@ class _Subject:
         self._remover = Remover(
             spec.model,
             engine=_engine(spec),
+            precision=spec.precision if (case.engine or spec.engine) == spec.engine else "auto",
+            threads_per_worker=spec.threads,
             workers=case.workers,
             pin="off" if "pin" in off else "auto",
             simd="scalar" if "simd" in off else "auto",
@@ -251,9 +258,10 @@ def arrivals_ns(case: Case) -> tuple[int, ...] | None:
     return tuple(np.cumsum(gaps).astype(np.int64).tolist())
 
 
-def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> tuple[Summary, float | None]:
+def _follow(batch: Batch, spec: Spec, observer: Watch, began: float) -> tuple[Summary, float | None]:
     """Waits until the case has run long enough. What it came to, and when it was stopped, seconds since its
     start; None if it ended by itself."""
+    case = spec.case
     warm, least = WARM_UP_PICTURES * case.workers, max(LEAST_PER_WORKER * case.workers, LEAST)
     by_time = case.count is None and case.rate_per_s is None
     warm_s: float | None = None
@@ -271,7 +279,7 @@ def _follow(batch: Batch, case: Case, observer: Watch, began: float) -> tuple[Su
             warm_s = now
         if by_time and stop_s is None and warm_s is not None and case.seconds is not None:
             long_enough = now - warm_s >= case.seconds and progress.over - warm >= least
-            if long_enough or now - warm_s >= STRETCH * case.seconds:
+            if long_enough or now - warm_s >= spec.stretch * case.seconds:
                 batch.cancel()
                 stop_s = now - began
 

@@ -26,7 +26,7 @@ from qbg.bench.child import Spec
 from qbg.bench.pictures import Pictures
 from qbg.errors import EngineError, InputError, ModelError, QbgError
 from qbg.models import Resolved, resolve
-from qbg.models.declared import made_from
+from qbg.models.declared import declared_origin
 from qbg.models.registry import by_checksum
 from qbg.report import record as records
 from qbg.report.record import Case, Gate, Outcome, Record
@@ -64,9 +64,10 @@ class Setting:
     """What stays the same over all cases.
 
     Attributes:
-        resolved: the model.
+        resolved: the float model, which masks are held to.
         model: as the caller named it; None: the built-in one.
         engine: for cases that name none.
+        precision: of that engine: see `qbg.Remover`.
         pictures: see there.
         only_mask: write masks instead of cut-outs.
         work: folder for outputs; None: a temporary one, removed at the end.
@@ -76,6 +77,7 @@ class Setting:
     resolved: Resolved
     model: str | None
     engine: str
+    precision: str
     pictures: Pictures
     only_mask: bool
     work: Path | None
@@ -111,7 +113,7 @@ class Bench:
             QbgError: model, engine or pictures can't be used.
             KeyboardInterrupt: after the partial record has been saved.
         """
-        with _work_folder(self._setting.work) as work:
+        with work_folder(self._setting.work) as work:
             turns = [
                 (case, repeat)
                 for case, repeat in self._plan.turns()
@@ -172,12 +174,13 @@ class Bench:
             only_mask=setting.only_mask,
             keep_every=self._keep_every(case) if checked else 0,
             service_s=self._service_s(case),
+            precision=setting.precision,
         )
         if case.kind == plan.SIMULATED and not (work / "imitation").exists():
             imitation.build(work / "imitation")
         began_s = self._spent_s + time.monotonic() - self._began
         try:
-            answer = _child(spec, work, self._listener)
+            answer = in_child(spec, work, self._listener)
             outcome = records.outcome({"began_s": began_s, **answer})
             if checked:
                 self._check(case, output)
@@ -269,7 +272,7 @@ def original(resolved: Resolved) -> Resolved | None:
     """
     if resolved.network.precision == "fp32":
         return resolved
-    source = made_from(resolved.network.declared)
+    source = declared_origin(resolved.network.declared)
     model = by_checksum(source) if source is not None else None
     if model is None:
         return None
@@ -279,7 +282,7 @@ def original(resolved: Resolved) -> Resolved | None:
         return None
 
 
-def _child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
+def in_child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
     """Runs one case in its own process and gives what it found.
 
     Raises:
@@ -344,7 +347,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _work_folder(given: Path | None) -> Iterator[Path]:
+def work_folder(given: Path | None) -> Iterator[Path]:
     """A folder of our own, removed at the end, below the given one if there is one."""
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)

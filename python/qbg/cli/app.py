@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import bench, build, discard, doctor, download, models, quantize, remove, verify
+from qbg.cli import bench, build, discard, doctor, download, models, quantize, remove, tune, verify
 from qbg.cli.exits import guarded
 
 
@@ -36,6 +36,7 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args
 app.callback()(top)
 app.command("remove")(guarded(remove.command))
 app.command("bench")(guarded(bench.command))
+app.command("tune")(guarded(tune.command))
 app.command("doctor")(guarded(doctor.command))
 models_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="The models that qbg knows by name."

@@ -26,8 +26,24 @@ RecipeFile = Annotated[
     str | None, typer.Option("--recipe", metavar="FILE", help="TOML file: how to feed the network.")
 ]
 EngineName = Annotated[
-    str,
-    typer.Option("--engine", metavar="NAME", help="onnxruntime; null and simulated:SECONDS for measuring."),
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="onnxruntime; openvino (pip install 'qbg[openvino]'); null and simulated:SECONDS for measuring.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="WORD",
+        help="auto, fp32, bf16, or int8: the quantized file MODEL.int8.onnx beside the model.",
+    ),
+]
+Latency = Annotated[
+    bool,
+    typer.Option("--latency", help="All cores on one picture at a time; the default for a single picture."),
 ]
 OnlyMask = Annotated[bool, typer.Option("--only-mask", help="Write the alpha plane instead of the cut-out.")]
 Threshold = Annotated[

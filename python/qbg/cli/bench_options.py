@@ -23,7 +23,15 @@ ModelName = Annotated[
 Images = Annotated[
     str | None, typer.Option(metavar="DIR", help="Folder of photos; default: those that come with qbg.")
 ]
-EngineName = Annotated[str, typer.Option("--engine", metavar="NAME", help="What runs the network.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="NAME", help="What runs the network; default: as tuned, or onnxruntime."
+    ),
+]
+Precision = Annotated[
+    str | None, typer.Option("--precision", metavar="WORD", help="auto, fp32, bf16 or int8; see remove.")
+]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=4096, help="At most so many at once.")]
 Count = Annotated[
     int | None,
@@ -75,7 +83,8 @@ class Wish:
 
     model: str | None
     images: str | None
-    engine: str
+    engine: str | None
+    precision: str | None
     workers: int | None
     only_mask: bool
     price_per_hour: float | None

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from qbg import engine as engines
 from qbg.cli import STOPS, leave
 from qbg.cli.bench_options import Reports, Wish
+from qbg.cli.choice import Asked, Chosen, choose
 from qbg.cli.exits import DONE, SOME_FAILED, UsageError, tell
 from qbg.errors import OutputError
 from qbg.summary import readable
@@ -32,22 +34,24 @@ def measure(wish: Wish, planned: Plan, title: str, *, full: bool = False) -> int
     from qbg.bench.run import Bench, Setting
     from qbg.report.bench_console import BenchConsole
 
-    start, resolved, found = _begin(wish, planned.cases, title)
+    how = choose(Asked(model=wish.model, engine=wish.engine, precision=wish.precision))
+    start, resolved, found = _begin(wish, how, planned.cases, title)
     save = _save_to(wish)
     setting = Setting(
         resolved=resolved,
         model=wish.model,
-        engine=wish.engine,
+        engine=how.engine,
+        precision=how.precision,
         pictures=found,
         only_mask=wish.only_mask,
         work=Path(wish.work) if wish.work is not None else None,
         save=save,
     )
     console = BenchConsole(quiet=wish.quiet)
-    for note in resolved.notes:
+    for note in (*how.notes, *resolved.notes):
         console.says(note)
     try:
-        with _interruptible():
+        with interruptible():
             record = Bench(setting, planned, start, console).run()
     except KeyboardInterrupt:
         console.close()
@@ -67,16 +71,17 @@ def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | Non
     from qbg.bench.compare import compare, find_rembg
     from qbg.report.bench_console import BenchConsole
 
-    if wish.model is not None or wish.engine != "onnxruntime" or wish.only_mask:
+    if (wish.model, wish.engine, wish.precision) != (None, None, None) or wish.only_mask:
         raise UsageError(
             "`bench compare` runs both programs with u2netp", hint="leave out --model and others"
         )
     rembg = find_rembg(python)
-    blank, _resolved, found = _begin(wish, (), "qbg bench compare rembg")
+    how = choose(Asked(model=None, engine=engines.DEFAULT))
+    blank, _resolved, found = _begin(wish, how, (), "qbg bench compare rembg")
     console = BenchConsole(quiet=wish.quiet)
     began = time.monotonic()
     photos = list(itertools.islice(itertools.cycle(found.paths), count))
-    with _interruptible():
+    with interruptible():
         rival = compare(
             rembg,
             photos,
@@ -89,7 +94,7 @@ def against_rembg(wish: Wish, count: int, repeats: int | None, python: str | Non
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C and SIGTERM raise KeyboardInterrupt, so that processes are ended and folders removed; the second
     one leaves at once."""
 
@@ -106,14 +111,19 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _begin(wish: Wish, cases: tuple[Case, ...], title: str) -> tuple[Record, Resolved, Pictures]:
-    """The record to begin with, the model, the pictures."""
+def _begin(wish: Wish, how: Chosen, cases: tuple[Case, ...], title: str) -> tuple[Record, Resolved, Pictures]:
+    """The record to begin with, the float model that masks are held to, the pictures."""
     from qbg.bench import header, pictures
     from qbg.models import resolve
+    from qbg.models.sibling import quantized
 
     resolved, found = resolve(wish.model), pictures.find(wish.images)
-    precision = resolved.network.precision if wish.engine == "onnxruntime" else "none"
-    subject = header.subject(resolved, wish.engine, precision, found, only_mask=wish.only_mask)
+    runs = quantized(resolved) if how.precision == "int8" else resolved
+    try:
+        precision = engines.precision_of(how.engine, runs.network, how.precision)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    subject = header.subject(runs, how.engine, precision, found, only_mask=wish.only_mask)
     blank = header.blank(
         title,
         ["qbg", *sys.argv[1:]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from qbg.cli import arguments as a
+from qbg.cli.choice import Asked, choose
 from qbg.cli.download import bring_named
 from qbg.cli.exits import UsageError, tell
 from qbg.cli.places import Places, check_there, nothing_found, read_places
@@ -18,7 +19,8 @@ def command(
     model: a.ModelName = None,
     download: a.Download = False,
     recipe: a.RecipeFile = None,
-    engine: a.EngineName = "onnxruntime",
+    engine: a.EngineName = None,
+    precision: a.Precision = None,
     only_mask: a.OnlyMask = False,
     threshold: a.Threshold = None,
     invert: a.Invert = False,
@@ -35,6 +37,7 @@ def command(
     quality: a.Quality = None,
     max_pixels: a.MaxPixels = None,
     workers: a.Workers = None,
+    latency: a.Latency = False,
     pin: a.Pin = "auto",
     overwrite: a.Overwrite = False,
     fsync: a.Fsync = False,
@@ -90,14 +93,15 @@ def command(
         return print_plan(places, options, folder, as_json)
     if download:
         bring_named(model, quiet=quiet)
-    return _run(places, options, folder, (model, recipe, engine, workers, pin), (as_json, quiet, verbose))
+    asked = Asked(model=model, engine=engine, precision=precision, workers=workers, latency=latency)
+    return _run(places, options, folder, (asked, recipe, pin), (as_json, quiet, verbose))
 
 
 def _run(
     places: Places,
     options: Options,
     folder: FolderOptions,
-    network: tuple[str | None, str | None, str, int | None, str],
+    network: tuple[Asked, str | None, str],
     talk: tuple[bool, bool, bool],
 ) -> int:
     from dataclasses import asdict
@@ -107,19 +111,27 @@ def _run(
     from qbg.remover import Remover
     from qbg.report.console import Console
 
-    model, recipe, engine, workers, pin = network
+    asked, recipe, pin = network
     as_json, quiet, verbose = talk
     console = Console(quiet=quiet, verbose=verbose)
     if places.stream:
         check_stream(places, overwrite=folder.overwrite, as_json=as_json)
     try:
+        chosen = choose(asked, places.count)
         remover = Remover(
-            model, recipe=recipe, engine=engine, workers=_workers(workers, places), pin=pin, **asdict(options)
+            asked.model,
+            recipe=recipe,
+            engine=chosen.engine,
+            precision=chosen.precision,
+            workers=chosen.workers,
+            threads_per_worker=chosen.threads,
+            pin=pin,
+            **asdict(options),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
     with remover:
-        for note in remover.notes:
+        for note in (*chosen.notes, *remover.notes):
             console.say(note)
         facts = remover.facts
         console.detail(
@@ -133,12 +145,3 @@ def _run(
     if as_json:
         tell(json.dumps(summary.to_json(), indent=2))
     return code
-
-
-def _workers(asked: int | None, places: Places) -> int | None:
-    """No more than there are pictures: each costs memory and time to start."""
-    if asked is not None or places.count is None:
-        return asked
-    from qbg import _native
-
-    return max(1, min(places.count, int(_native.system()["default_workers"])))

@@ -50,7 +50,7 @@ class OnnxEngine:
     Args:
         network: the file and its shapes.
         threads: intra-op threads of each call. More than 1 only helps when there are fewer images
-            than cores.
+            than cores. A session's threads serve all its callers, so each worker then has its own.
         sessions: `node`: workers of a NUMA node share one. To measure what that gives, `one` for all
             nodes, or one for each `worker`.
 
@@ -65,7 +65,7 @@ class OnnxEngine:
         self._network = network
         self._threads = threads
         self._lock = threading.Lock()
-        self._share = sessions
+        self._share = "worker" if threads > 1 else sessions
         self._sessions: dict[int | None, Any] = {}
 
     @property

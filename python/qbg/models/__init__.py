@@ -19,7 +19,17 @@ from qbg.models.registry import DEFAULT, MODELS, UNSUPPORTED, Model, by_checksum
 from qbg.network import Network
 from qbg.recipe import Recipe
 
-__all__ = ["DEFAULT", "MODELS", "UNSUPPORTED", "Model", "Resolved", "read_recipe", "resolve", "unknown"]
+__all__ = [
+    "DEFAULT",
+    "MODELS",
+    "UNSUPPORTED",
+    "Model",
+    "Resolved",
+    "locate",
+    "read_recipe",
+    "resolve",
+    "unknown",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +69,7 @@ def resolve(
     """
     text = DEFAULT if name is None else os.fspath(name)
     model = MODELS.get(text)
-    if model is None and not _looks_like_a_file(text):
-        raise unknown(text)
-    path = find(model) if model is not None else Path(text)
+    path = locate(text)
     sha256 = digest(path)
     if model is None:
         # A known file by its path is as known as by its name.
@@ -79,6 +87,19 @@ def resolve(
             notes=_terms(model),
         )
     return _inspected(text, model, path, sha256, given)
+
+
+def locate(name: str | os.PathLike[str] | None = None) -> Path:
+    """The file of a model by name or path; a named one's is checked. Opens no graph.
+
+    Raises:
+        ModelNotFoundError, ModelError: as for `resolve`.
+    """
+    text = DEFAULT if name is None else os.fspath(name)
+    model = MODELS.get(text)
+    if model is None and not _looks_like_a_file(text):
+        raise unknown(text)
+    return find(model) if model is not None else Path(text)
 
 
 def _inspected(text: str, model: Model | None, path: Path, sha256: str, given: Recipe | None) -> Resolved:

@@ -19,7 +19,10 @@ NOTE = "qbg.note"
 """One line that the user should see."""
 NETWORK = "qbg.network"
 WEIGHTS = "qbg.weights"
+PRECISION = "qbg.precision"
+"""`int8` in files that `qbg models quantize` made."""
 QUANTIZED = "qbg.quantized"
+"""How it was quantized, a JSON object; `from` is the SHA-256 of the float file."""
 
 TEXT_LIMIT = 4096
 NOTE_LIMIT = 200
@@ -54,11 +57,22 @@ def declared_note(metadata: Mapping[str, str]) -> str | None:
     return text.splitlines()[0][:NOTE_LIMIT] if text else None
 
 
-def made_from(declared: Mapping[str, str]) -> str | None:
-    """SHA-256 of the float file that an int8 one was made of; None where it doesn't say so."""
+def declared_precision(metadata: Mapping[str, str]) -> str:
+    """`int8` for a file that says so of itself, else `fp32`."""
+    return "int8" if metadata.get(PRECISION) == "int8" else "fp32"
+
+
+def declared_origin(metadata: Mapping[str, str]) -> str | None:
+    """SHA-256 of the float file that a quantized one was made of; None where it doesn't tell."""
+    text = metadata.get(QUANTIZED, "")
     try:
-        facts = json.loads(declared.get(QUANTIZED, "{}"))
-    except ValueError:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
         return None
-    source = facts.get("from") if isinstance(facts, dict) else None
-    return source if isinstance(source, str) else None
+    origin = table.get("from") if isinstance(table, dict) else None
+    return origin if isinstance(origin, str) else None
+
+
+def random_weights(metadata: Mapping[str, str]) -> bool:
+    """Whether the weights were drawn, so that its masks mean nothing."""
+    return metadata.get(WEIGHTS, "").startswith("random")

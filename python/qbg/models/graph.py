@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbg.engine.onnx import first_line, load_onnxruntime, open_session
 from qbg.errors import ModelError
+from qbg.models.declared import declared_precision
 from qbg.network import Network
 from qbg.recipe import Recipe
 
@@ -81,6 +82,7 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
         input_shape=(1, 3, height, width),
         output_name=result.name,
         output_shape=_planes(declared) if fixed and height and width else (0, 0, 0),
+        precision=declared_precision(metadata),
         output_type=OUTPUT_TYPES[result.type],
         declared={key: text for key, text in metadata.items() if key.startswith("qbg.")},
         precision="int8" if metadata.get("qbg.precision") == "int8" else "fp32",

@@ -1,0 +1,101 @@
+"""`qbg tune`'s report: one table of all candidates, the winner, and what was refused. Pure."""
+
+from __future__ import annotations
+
+from qbg.bench.gate import RULE
+from qbg.bench.sections.words import NONE, interval
+from qbg.bench.tune import WORTH, Candidate, Result, Tuning
+from qbg.report.document import MEASURED, Document, Row, Section, Table
+
+
+def document(tuning: Tuning, model: str, cpu: str) -> Document:
+    """The whole of it."""
+    table = Table(
+        title="",
+        columns=(
+            "engine",
+            "precision",
+            "workers x threads",
+            "images/s",
+            "against the default",
+            "masks: IoU, mean",
+            "verdict",
+        ),
+        numeric=(False, False, False, True, True, True, False),
+        rows=tuple(_row(tuning, result) for result in tuning.results),
+        notes=(
+            "images/s: medians of runs in turns, from file to written cut-out; those far from the fastest "
+            "ran once and have no interval",
+            f"masks, against a plain fp32 ONNX Runtime session; mean difference in levels of 255; {RULE}",
+            f"the first one that loses at most {WORTH:.0%} against the fastest is chosen",
+        ),
+    )
+    return Document(
+        title=f"qbg tune: {model} on {cpu}",
+        verdict=words(tuning),
+        valid=True,
+        reasons=(),
+        sections=(Section(title="Candidates", text=tuning.notes, tables=(table,)),),
+    )
+
+
+def words(tuning: Tuning) -> str:
+    """The winner in a sentence or two."""
+    winner, gain = tuning.winner, tuning.gain(tuning.winner)
+    line = f"{_name(winner)}: {interval(tuning.rate(winner))} images/s"
+    if winner == tuning.results[0].candidate:
+        line += ", the default; nothing is enough faster to leave it"
+    elif gain is not None:
+        line += f", {interval(gain)} x the default"
+    refused = sorted({_way(result.candidate) for result in tuning.results if _refusal(result)})
+    more = f" Refused for their masks: {'; '.join(refused)}." if refused else ""
+    return f"{line}. It took {tuning.seconds:.0f} s.{more}"
+
+
+def _row(tuning: Tuning, result: Result) -> Row:
+    candidate, checked = result.candidate, result.checked
+    notes = [reason for reason in (_refusal(result), result.failed) if reason]
+    return Row(
+        cells=(
+            candidate.engine,
+            candidate.precision,
+            f"{candidate.workers} x {candidate.threads}",
+            interval(tuning.rate(candidate)) if result.rates else NONE,
+            _gain(tuning, result),
+            f"{checked.iou:.4f}, {checked.mean_levels:.2f}" if checked and checked.photos else NONE,
+            _verdict(tuning, result),
+        ),
+        label=MEASURED,
+        strong=candidate == tuning.winner,
+        notes=tuple(f"{_way(candidate)}: {reason}" for reason in notes),
+    )
+
+
+def _gain(tuning: Tuning, result: Result) -> str:
+    if result == tuning.results[0]:
+        return "1 x"
+    gain = tuning.gain(result.candidate)
+    return NONE if gain is None else f"{interval(gain)} x"
+
+
+def _verdict(tuning: Tuning, result: Result) -> str:
+    if result.failed is not None:
+        return "failed"
+    if _refusal(result) is not None:
+        return "refused"
+    return "chosen" if result.candidate == tuning.winner else ""
+
+
+def _refusal(result: Result) -> str | None:
+    return result.checked.refused if result.checked is not None else None
+
+
+def _way(candidate: Candidate) -> str:
+    return f"{candidate.engine} {candidate.precision}"
+
+
+def _name(candidate: Candidate) -> str:
+    threads = f"{candidate.threads} thread{'s' if candidate.threads > 1 else ''} each"
+    return (
+        f"{_way(candidate)}, {candidate.workers} worker{'s' if candidate.workers > 1 else ''} with {threads}"
+    )
