@@ -85,7 +85,6 @@ def inspect(path: Path, digest: str, output: int = 0) -> Network:
         precision=declared_precision(metadata),
         output_type=OUTPUT_TYPES[result.type],
         declared={key: text for key, text in metadata.items() if key.startswith("qbg.")},
-        precision="int8" if metadata.get("qbg.precision") == "int8" else "fp32",
     )
 
 
