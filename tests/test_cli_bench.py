@@ -130,7 +130,7 @@ def test_a_run_that_says_too_little_is_invalid_and_shows_no_figure(qbg: Run, qui
     )
     assert done.code == 1
     assert "INVALID" in done.out
-    [row] = [line for line in done.out.splitlines() if line.startswith("| 1 | INVALID")]
+    [row] = [line for line in done.out.splitlines() if line.startswith("| **1** | **INVALID**")]
     assert "measured" in row
 
 

@@ -144,7 +144,7 @@ def report(record: Record, reports: Reports, *, full: bool = False) -> int:
     from qbg.bench import document
     from qbg.report import record as records
 
-    whole = document.build(record)
+    whole = document.build(records.as_saved(record))
     if reports.json is not None:
         _write(reports.json, records.dumps(record))
     if reports.histogram is not None:

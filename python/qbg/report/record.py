@@ -385,6 +385,11 @@ def dumps(record: Record) -> str:
     return json.dumps(_plain(dataclasses.asdict(record)), ensure_ascii=False, indent=1) + "\n"
 
 
+def as_saved(record: Record) -> Record:
+    """The record as it comes back from its file, times rounded: what every report is made from."""
+    return _build(Record, json.loads(dumps(record)))
+
+
 def load(path: str | os.PathLike[str]) -> Record:
     """Reads a record back.
 
