@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,27 @@ def test_wrong_files_are_told_in_one_line(tmp_path: Path) -> None:
         make("openvino", facts(bad)).make_worker(Slot())  # type: ignore[arg-type]
     assert "\n" not in str(caught.value.args[0])
     assert not str(caught.value.args[0]).startswith("Exception")
+
+
+@needs_openvino
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="SKIPPED: needs two CPUs that threads can be kept on",
+)
+def test_its_threads_are_not_kept_on_the_cpu_of_the_worker_that_compiles(quick_model: Path) -> None:
+    allowed = os.sched_getaffinity(0)
+    engine = make("openvino", facts(quick_model), workers=2)
+    before = {task.name for task in Path("/proc/self/task").iterdir()}
+
+    def pinned() -> set[int]:
+        os.sched_setaffinity(0, {min(allowed)})
+        infer = engine.make_worker(Slot())  # type: ignore[arg-type]
+        infer()
+        return os.sched_getaffinity(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        own = pool.submit(pinned).result()
+        made = {task for task in Path("/proc/self/task").iterdir() if task.name not in before}
+        widths = sorted(len(os.sched_getaffinity(int(task.name))) for task in made)
+    assert own == {min(allowed)}, "the worker itself stays where it was"
+    assert widths.count(1) == 1, f"only the worker is kept on one CPU: {widths}"

@@ -197,8 +197,9 @@ def plan(
     """The (input, output) pairs of a run, without doing it. For `--dry-run`."""
 
 def system(root: str = "/") -> dict[str, Any]:
-    """What `doctor` prints of the machine: `cpu`, `cpus_allowed`, `cpus_online`, `quota`, `nodes`, `smt`,
-    `memory_bytes`, `memory_limit_bytes`, `simd` (best level), `simd_levels`, `default_workers`."""
+    """What `doctor` prints of the machine: `cpu`, `cpus_allowed`, `cpus_online`, `quota`, `nodes`,
+    `cpus_by_node` (those allowed), `smt`, `memory_bytes`, `memory_limit_bytes`, `simd` (best level),
+    `simd_levels`, `default_workers`."""
 
 SAMPLE_COLUMNS: Final[tuple[str, ...]]
 """`index` (in the order of discovery), `worker`, `arrival_ns` (intended; 0 in a closed loop), `begin_ns`,

@@ -2,9 +2,10 @@
 
 OpenVINO runs a synchronous call on the thread that makes it, on a graph of its own per stream, so that a
 worker's picture stays on the worker's CPU. The weights belong to the compiled network; the first worker of a
-pack compiles it, on its pinned thread and thereby in its node's memory. OpenVINO pins nothing itself, and
-each call has one thread unless more are asked for. The worker's tensors are bound once: a call copies
-nothing. Must not know recipes or what stands before and after the network.
+pack compiles it, on a thread of its node and thereby in its node's memory. OpenVINO pins nothing itself, and
+each call has one thread unless more are asked for. Its threads inherit the CPUs of the thread that compiles:
+a worker that is pinned to one CPU therefore leaves it for the whole node meanwhile. The worker's tensors are
+bound once: a call copies nothing. Must not know recipes or what stands before and after the network.
 
 Source: OpenVINO's documentation, `CPU device` and `High-level performance hints`. Left out: throughput by
 OpenVINO's own queue of streams, since qbg's workers are that queue; its cache of compiled networks.
@@ -12,9 +13,11 @@ OpenVINO's own queue of streams, since qbg's workers are that queue; its cache o
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from qbg.engine.onnx import BINDINGS_KEPT, first_line
@@ -50,6 +53,8 @@ class OpenvinoEngine:
     def __init__(
         self, network: Network, *, precision: str = "fp32", threads: int = 1, workers: int | None = None
     ) -> None:
+        from qbg import _native
+
         self._ov = load_openvino()
         # Here and not on a worker's thread: OpenVINO sees those CPUs that its first thread may use.
         self._core = self._ov.Core()
@@ -63,6 +68,10 @@ class OpenvinoEngine:
         self._precision = precision
         self._threads = threads
         self._pack = 1 if threads > 1 else min(PACK, workers or PACK)
+        # A worker that is pinned sees its own CPU only.
+        system = _native.system()
+        self._cpus: dict[int | None, list[int]] = system["cpus_by_node"]
+        self._allowed: list[int] = system["cpus_allowed"]
         self._lock = threading.Lock()
         self._compiled: dict[int | None, tuple[Any, int]] = {}
         self._made = 0
@@ -112,7 +121,8 @@ class OpenvinoEngine:
         with self._lock:
             compiled, left = self._compiled.get(node, (None, 0))
             if left == 0:
-                compiled = self._compile()
+                with at_large(self._cpus.get(node) or self._allowed):
+                    compiled = self._compile()
                 # Never more streams than CPUs, whatever was asked for.
                 left = max(1, int(compiled.get_property("NUM_STREAMS")))
                 self._made += 1
@@ -147,6 +157,25 @@ class OpenvinoEngine:
                 "INFERENCE_PRECISION_HINT": HINTS[self._precision],
             },
         )
+
+
+@contextlib.contextmanager
+def at_large(cpus: Collection[int]) -> Iterator[None]:
+    """Lets the calling thread, and those that it makes meanwhile, run on these CPUs.
+
+    Nothing happens without any, or where threads have no CPUs, as on macOS.
+    """
+    if not cpus or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    # CPUs may have been taken away since they were counted: then all stays as it is.
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class _Dynamic:

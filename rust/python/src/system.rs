@@ -1,5 +1,6 @@
 //! What `qbg doctor` prints of the machine, and how fast its memory is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pyo3::exceptions::PyValueError;
@@ -27,6 +28,11 @@ pub fn system<'py>(py: Python<'py>, root: &str) -> PyResult<Bound<'py, PyDict>> 
     dict.set_item("quota_cpus", topology.quota_cpus)?;
     dict.set_item("cores", topology.cores())?;
     dict.set_item("nodes", topology.nodes())?;
+    let mut by_node = BTreeMap::<_, Vec<_>>::new();
+    for cpu in &topology.cpus {
+        by_node.entry(cpu.node).or_default().push(cpu.id);
+    }
+    dict.set_item("cpus_by_node", by_node)?;
     dict.set_item("numa", topology.numa)?;
     dict.set_item("memory_bytes", topology.memory_bytes)?;
     dict.set_item("memory_limit_bytes", topology.memory_limit_bytes)?;
