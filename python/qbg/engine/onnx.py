@@ -198,6 +198,10 @@ def open_session(ort: Any, path: str, *, threads: int = 1, optimize: bool = True
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # A plan of all tensors in one block would give each caller the whole block; taken one by one they share
+    # the arena. Measured at 384x384: 134 in place of 228 MiB per further worker, the same time. No arena at
+    # all is slower and takes more; growing by what is asked for makes no difference.
+    options.enable_mem_pattern = False
     options.log_severity_level = ERROR_SEVERITY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
