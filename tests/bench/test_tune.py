@@ -14,7 +14,7 @@ from onnx import numpy_helper
 import graphs
 from conftest import SAMPLES, Outcome
 from qbg.bench.sections.tuning import document
-from qbg.bench.tune import Candidate, Checked, Result, Tuning, candidates, choose, spread
+from qbg.bench.tune import Candidate, Checked, Result, Tuning, candidates, choose, near, spread
 from qbg.errors import EngineError
 from qbg.models.files import digest
 
@@ -56,6 +56,16 @@ def test_workers_times_threads_never_exceed_the_cpus() -> None:
 )
 def test_the_fastest_that_is_able_and_worth_it_wins(others: list[Result], winner: str) -> None:
     assert choose([DEFAULT, *others]).engine == winner
+
+
+def test_one_disturbed_run_does_not_end_a_candidate() -> None:
+    disturbed, twice = result("openvino fp32", 0.7), result("openvino bf16", 0.7, 0.84)
+    calmed, slow = result("openvino int8", 0.7, 0.9), result("onnxruntime int8", 0.5)
+    refused = result("onnxruntime bf16", 1.0, checked=BAD)
+    going = near([result("onnxruntime fp32", 0.3), disturbed, twice, calmed, slow, refused])
+    fastest = near([result("onnxruntime fp32", 1.0), disturbed, twice, calmed, slow, refused])
+    assert [item.precision for item in fastest] == ["fp32", "fp32", "int8"]
+    assert DEFAULT.candidate in going, "all are compared with the default"
 
 
 def test_without_any_left_the_reason_is_told() -> None:

@@ -39,8 +39,9 @@ WINDOW_S = 2.5
 ROUNDS = (3, 7)
 """Of the candidates near the fastest: at least and at most."""
 
-NEAR = 0.85
-"""Of the fastest rate so far: what is below goes on no further."""
+NEAR, FAR = 0.85, 0.6
+"""Shares of the fastest rate so far: below the first by the best of two runs, or below the second by the only
+one, a candidate goes on no further. Others on the machine make a run slower, hardly ever faster."""
 
 WORTH = 0.02
 
@@ -211,7 +212,7 @@ class Tuner:
             for number in range(1, ROUNDS[1]):
                 if number >= ROUNDS[0] and time.monotonic() - self._began > budget_s:
                     break
-                self._round(self._near(), number, window_s, work)
+                self._round(near(tuple(self._results.values())), number, window_s, work)
         results = tuple(self._results.values())
         return Tuning(
             results=results,
@@ -219,17 +220,6 @@ class Tuner:
             seconds=time.monotonic() - self._began,
             notes=self._notes,
         )
-
-    def _near(self) -> list[Candidate]:
-        """Those that go on: near the fastest, and the default, which all are compared with."""
-        able = [result for result in self._results.values() if result.able]
-        best = max((median(result.rates).value for result in able), default=0.0)
-        first = next(iter(self._results))
-        return [
-            result.candidate
-            for result in able
-            if result.candidate == first or median(result.rates).value >= NEAR * best
-        ]
 
     def _round(self, turn: Sequence[Candidate], number: int, window_s: float, work: Path) -> None:
         for place, candidate in enumerate(turn):
@@ -318,6 +308,17 @@ def check(model: str | None, engine: str, precision: str, expected: dict[Path, L
         mean_levels=sum(sample.mean_levels for sample in samples) / count,
         refused=refused,
     )
+
+
+def near(results: Sequence[Result]) -> list[Candidate]:
+    """Those that go on: near the fastest, and the default, which all are compared with."""
+    able = [result for result in results if result.able]
+    best = max((max(result.rates) for result in able), default=0.0)
+    return [
+        result.candidate
+        for result in able
+        if result is results[0] or max(result.rates) >= (FAR if len(result.rates) == 1 else NEAR) * best
+    ]
 
 
 def choose(results: Sequence[Result]) -> Candidate:
