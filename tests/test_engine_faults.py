@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,8 @@ class Broken:
         infer = self._engine.make_worker(slot)
         self.made += 1
         if slot.index != 1:
-            return infer
+            # Slow enough that the other one gets its turn.
+            return lambda: (time.sleep(0.02), infer())[1]
         if self._when == "made":
             raise EngineError("out of luck", stage="engine")
 
@@ -109,6 +111,7 @@ def test_an_engine_that_fails_on_one_worker_fails_its_pictures_only(
 ) -> None:
     paths = photos(tmp_path / "in", 40)
     out = tmp_path / "out"
+    out.mkdir()
     with Remover(quick_model, workers=2, engine=lambda network: Broken(network, "called")) as remover:
         summary = remover.remove_folder(tmp_path / "in", out)
     # Which worker takes what is nobody's promise; every picture must be one or the other.
@@ -121,6 +124,7 @@ def test_an_engine_that_fails_on_one_worker_fails_its_pictures_only(
 
 def test_a_worker_that_cannot_be_made_ends_the_batch_in_one_line(quick_model: Path, tmp_path: Path) -> None:
     photos(tmp_path / "in", 40)
+    (tmp_path / "out").mkdir()
     with (
         Remover(quick_model, workers=2, engine=lambda network: Broken(network, "made")) as remover,
         pytest.raises(EngineError, match="out of luck"),

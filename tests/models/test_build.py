@@ -16,9 +16,10 @@ from PIL import Image
 from graphs import brightness
 from qbg.errors import ModelError, OutputError
 from qbg.models import resolve
-from qbg.models.build import INSPYRENET, build, tensors_of, write_whole
+from qbg.models.build import INSPYRENET, build, tensors_of
 from qbg.models.declared import NOTE_LIMIT, declared_note, declared_recipe
 from qbg.models.graphs.weights import checked, random_weights
+from qbg.whole import write_whole
 
 Run = Callable[..., Any]
 NAME = "inspyrenet-fast"

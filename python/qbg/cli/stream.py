@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import time
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING
 from qbg.cli import STOPS
 from qbg.cli.exits import DONE, SOME_FAILED, UsageError, pour, say, tell
 from qbg.cli.places import Places
-from qbg.errors import OutputError, OutputPermissionError, QbgError
+from qbg.errors import OutputError, QbgError
 from qbg.remover import Remover
 from qbg.summary import Failure, Summary
+from qbg.whole import write_whole
 
 if TYPE_CHECKING:
     from qbg._native import Result
@@ -55,7 +55,7 @@ def run_stream(remover: Remover, places: Places, *, as_json: bool) -> int:
             if places.output == "-":
                 pour(result.encoded)
             else:
-                write_whole(str(places.output), result.encoded)
+                write_whole(Path(str(places.output)), result.encoded, durable=False)
         except QbgError as error:
             failure = error
             say(str(error))
@@ -63,26 +63,6 @@ def run_stream(remover: Remover, places: Places, *, as_json: bool) -> int:
             seconds = time.monotonic() - began
             tell(json.dumps(_summary(remover, places, source, result, failure, seconds).to_json(), indent=2))
     return SOME_FAILED if failure else DONE
-
-
-def write_whole(path: str, data: bytes) -> None:
-    """The file with all its bytes, or none: a sibling is written and renamed.
-
-    Raises:
-        OutputError: it can't be written.
-    """
-    sibling = Path(f"{path}.{os.getpid()}.tmp")
-    try:
-        try:
-            sibling.write_bytes(data)
-            sibling.replace(path)
-        except BaseException:
-            sibling.unlink(missing_ok=True)
-            raise
-    except PermissionError as error:
-        raise OutputPermissionError(str(error.strerror), stage="write", path=path) from error
-    except OSError as error:
-        raise OutputError(str(error.strerror), stage="write", path=path) from error
 
 
 @contextmanager

@@ -103,11 +103,9 @@ def make(
             precision.
     """
     word, _, argument = name.partition(":")
-    if word not in _MAKERS:
-        raise ValueError(f"no engine `{word}`; there are: {', '.join(NAMES)}")
     if threads < 1:
         raise ValueError(f"threads per worker must be at least 1, not {threads}")
-    chosen = precision_of(name, network, precision)
+    chosen = precision_of(name, network, precision)  # and whether there is such an engine
     wish = _Wish(argument=argument, threads=threads, precision=chosen, workers=workers)
     return _MAKERS[word](network, wish)
 
@@ -116,12 +114,15 @@ def precision_of(name: str, network: Network, precision: str = AUTO) -> str:
     """What the network would be computed in; `none` for engines that run no network.
 
     Raises:
-        ValueError: no precision of that name.
+        ValueError: no engine or precision of that name.
         EngineError: the file and the precision contradict each other.
     """
+    word = name.partition(":")[0]
+    if word not in _MAKERS:
+        raise ValueError(f"no engine `{word}`; there are: {', '.join(NAMES)}")
     if precision not in PRECISIONS:
         raise ValueError(f"no precision `{precision}`; there are: {', '.join(PRECISIONS)}")
-    if name.partition(":")[0] in WITHOUT_NETWORK:
+    if word in WITHOUT_NETWORK:
         if precision != AUTO:
             raise EngineError(
                 f"engine `{name}` runs no network and has no precision",

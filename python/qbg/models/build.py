@@ -6,18 +6,17 @@ they are random. `qbg.models` reads that back, so that the file runs without fur
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qbg.errors import DiskFullError, ModelError, OutputError, OutputPermissionError
+from qbg.errors import ModelError
 from qbg.models.declared import NETWORK, NOTE, RECIPE, WEIGHTS
 from qbg.options import whole
 from qbg.recipe import Recipe
+from qbg.whole import write_whole
 
 if TYPE_CHECKING:
     from qbg.models.graphs.layers import Form
@@ -208,30 +207,3 @@ def _require_onnx() -> None:
             stage="model",
             hint="pip install 'qbg[models]'",
         ) from error
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """A file that appears complete or not at all.
-
-    Raises:
-        OutputError: it can't be written; nothing is left of it.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise _kind(error)(f"can't be written: {error.strerror}", stage="write", path=str(path)) from error
-
-
-def _kind(error: OSError) -> type[OutputError]:
-    if error.errno == errno.ENOSPC:
-        return DiskFullError
-    return OutputPermissionError if isinstance(error, PermissionError) else OutputError

@@ -99,7 +99,7 @@ def quantize(
     from qbg.models.int8 import photos as pictures
     from qbg.models.int8 import rounding
     from qbg.models.int8.graph import load
-    from qbg.models.whole import write_whole
+    from qbg.whole import write_whole
 
     if weights not in (AUTO, *rounding.FORMATS):
         raise ValueError(f"weights must be one of {', '.join((AUTO, *rounding.FORMATS))}, not `{weights}`")

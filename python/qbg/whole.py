@@ -1,4 +1,7 @@
-"""Files that appear complete or not at all: written beside their place, then renamed."""
+"""Files that appear complete or not at all: written beside their place, then renamed.
+
+For single files that Python writes; a batch's outputs are the core's. Must not know what is in them.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,13 @@ from pathlib import Path
 from qbg.errors import DiskFullError, OutputError, OutputPermissionError
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Writes a file.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        durable: wait until it is on the disk before it appears.
 
     Raises:
         OutputError: it can't be written; nothing is left of it, and an older file stays as it was.
@@ -20,8 +28,9 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
