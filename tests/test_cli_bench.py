@@ -146,6 +146,8 @@ WRONG = {
     ("bench", "--images", "nowhere"): "no such folder",
     ("bench", "scaling", "latency"): "takes no `latency`",
     ("bench", "--json", "-", "--html", "-"): "only one report",
+    ("bench", "--json", "."): "is a folder",
+    ("bench", "--json", "a", "--html", "./a"): "--json and --html name one file",
     ("bench", "--engine", "magic", "--seconds", "1"): "no engine `magic`",
 }
 

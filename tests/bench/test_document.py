@@ -154,6 +154,24 @@ def test_a_case_that_breaks_littles_law_loses_its_own_figures_only() -> None:
     assert figures["1"] != "INVALID"
 
 
+def test_stages_that_cannot_be_defended_say_so() -> None:
+    plain = whole()
+    built = document.build(
+        dataclasses.replace(
+            plain,
+            cases=plain.cases[:3],
+            outcomes=tuple(
+                dataclasses.replace(item, concurrency=50.0)
+                for item in plain.outcomes
+                if item.case.startswith("scaling")
+            ),
+        )
+    )
+    [stages] = [section for section in built.sections if section.title == "Stages"]
+    assert not stages.tables
+    assert "can't be defended" in stages.text[0]
+
+
 def test_a_partial_record_can_be_shown() -> None:
     partial = dataclasses.replace(whole(), finished=False, outcomes=(), gate=None)
     built = document.build(partial)

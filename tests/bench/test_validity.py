@@ -86,6 +86,11 @@ def test_one_thing_that_makes_it_invalid(check: str) -> None:
         assert verdict.holds(other)
 
 
+def test_the_share_of_failures_is_of_all_that_were_tried() -> None:
+    (finding,) = [item for item in judge(with_outcome(failed=200)).reasons if item.check == "failed"]
+    assert finding.what.startswith("200 of 406 pictures failed (49.3%)")
+
+
 DOUBTS = {
     "git": record(software=Software(versions={}, build_profile="release", git="abc+")),
     "load": with_outcome(began_s=-1.0, quiet=quiet(load_1min=1.0)),

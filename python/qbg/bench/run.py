@@ -180,7 +180,7 @@ class Bench:
             imitation.build(work / "imitation")
         began_s = self._spent_s + time.monotonic() - self._began
         try:
-            answer = in_child(spec, work, self._listener)
+            answer = in_child(spec, self._listener)
             outcome = records.outcome({"began_s": began_s, **answer})
             if checked:
                 self._check(case, output)
@@ -282,16 +282,22 @@ def original(resolved: Resolved) -> Resolved | None:
         return None
 
 
-def in_child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
+def in_child(spec: Spec, listener: Listener) -> dict[str, Any]:
     """Runs one case in its own process and gives what it found.
+
+    What both tell each other lies in the system's temporary folder: the pictures' disk may be full.
 
     Raises:
         QbgError: of the kind that the child met, or CaseError if it ended without a word.
         KeyboardInterrupt: the child was interrupted too.
     """
+    with tempfile.TemporaryDirectory(prefix="qbg-bench-case-") as folder:
+        return _told(spec, Path(folder), listener)
+
+
+def _told(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
     place = work / "case.json"
     answer = place.with_suffix(".out")
-    answer.unlink(missing_ok=True)
     spec.save(place)
     command = [sys.executable, "-m", "qbg.bench.child", str(place)]
     with (
@@ -312,7 +318,15 @@ def in_child(spec: Spec, work: Path, listener: Listener) -> dict[str, Any]:
         errors.seek(0)
         complaint = errors.read()
     if answer.exists():
-        told = json.loads(answer.read_text(encoding="utf-8"))
+        try:
+            told = json.loads(answer.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CaseError(
+                f"what the process of case {spec.case.name} wrote was cut off",
+                stage="bench",
+                path=tempfile.gettempdir(),
+                hint="make room there if that disk is full, then run it again with --resume",
+            ) from error
         if "outcome" in told:
             return dict(told["outcome"])
         raise _KINDS.get(told["kind"], CaseError)(told["error"], stage="bench")

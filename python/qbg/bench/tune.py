@@ -246,7 +246,7 @@ class Tuner:
             )
             result = self._results[candidate]
             try:
-                outcome = records.outcome({"began_s": 0.0, **in_child(spec, work, self._listener)})
+                outcome = records.outcome({"began_s": 0.0, **in_child(spec, self._listener)})
             except QbgError as error:
                 self._listener.says(f"{candidate.name}: {error.args[0]}")
                 self._results[candidate] = replace(result, failed=str(error.args[0]))

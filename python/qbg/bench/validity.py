@@ -250,9 +250,10 @@ def _time(case: Case, outcome: Outcome) -> Iterator[Finding]:
         )
     done = max(outcome.wall_images, outcome.images, 1)
     if outcome.failed:
-        share = outcome.failed / done
+        tried = done + outcome.failed
+        share = outcome.failed / tried
         finding = _fatal if share > FAILED_FATAL else _doubt
-        what = f"{outcome.failed} of {done:,} pictures failed ({share:.1%})"
+        what = f"{outcome.failed} of {tried:,} pictures failed ({share:.1%})"
         yield finding("failed", name, what, "take them out of the folder")
 
 

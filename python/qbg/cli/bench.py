@@ -130,9 +130,20 @@ def _only(word: str, given: dict[str, object], allowed: tuple[str, ...]) -> None
 
 def _check(reports: o.Reports) -> None:
     """Better now than after three minutes."""
-    names = [name for _option, name in reports.named()]
+    seen: dict[Path, str] = {}
     for option, name in reports.named():
-        if name != "-" and not Path(name).absolute().parent.is_dir():
-            raise UsageError(f"{option} {readable(name)}: no such folder", hint="make it first")
-    if names.count("-") > 1:
-        raise UsageError("only one report can go to standard output", hint="name files for the others")
+        if name == "-":
+            place = Path("-")
+        else:
+            place = Path(name).resolve()
+            if not place.parent.is_dir():
+                raise UsageError(f"{option} {readable(name)}: no such folder", hint="make it first")
+            if place.is_dir():
+                raise UsageError(f"{option} {readable(name)}: is a folder", hint="name a file in it")
+        if place in seen and name == "-":
+            raise UsageError("only one report can go to standard output", hint="name files for the others")
+        if place in seen:
+            raise UsageError(
+                f"{seen[place]} and {option} name one file, {readable(name)}", hint="give each its own"
+            )
+        seen[place] = option

@@ -56,7 +56,9 @@ def measure(wish: Wish, planned: Plan, title: str, *, full: bool = False) -> int
     except KeyboardInterrupt:
         console.close()
         if save is not None and save.exists():
-            console.says(f"what is done is kept: --resume {readable(str(save))} goes on from there")
+            console.says(
+                f"what is done is kept: the same command with --resume {readable(str(save))} goes on"
+            )
         raise
     finally:
         console.close()
@@ -194,8 +196,8 @@ def _resumed(path: str, blank: Record) -> Record:
     for name in ("title", "machine", "software", "subject"):
         if getattr(partial, name) != getattr(blank, name):
             raise UsageError(
-                f"--resume {readable(path)}: its {name} is another one",
-                hint="give the same command on the same machine, or begin anew",
+                f"--resume {readable(path)}: the record of `{readable(partial.command)}` has another {name}",
+                hint="give that command on the same machine, or begin anew",
             )
     # An open loop's rate and length are filled in while it runs.
     plans = [

@@ -370,8 +370,11 @@ class Record:
 
 
 def save(record: Record, path: str | os.PathLike[str]) -> None:
-    """Writes it whole or not at all."""
+    """Writes it whole or not at all; to a pipe or device as it comes, since neither may be replaced."""
     target = Path(path)
+    if target.exists() and not target.is_file():
+        target.write_text(dumps(record), encoding="utf-8")
+        return
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         partial.write_text(dumps(record), encoding="utf-8")

@@ -159,7 +159,6 @@ def kernels(record: Record) -> Section | None:
                 rows=tuple(rows),
             ),
         ),
-        brief=False,
     )
 
 

@@ -61,7 +61,10 @@ def stages(record: Record, verdict: Verdict) -> Section | None:
         if case is not None and verdict.holds(case.name):
             columns.append((name, stage_s(record, case)))
     if not columns:
-        return None
+        if shown is None:
+            return None
+        why = f"No times by stage: the run that they are of, {shown.name}, can't be defended."
+        return Section(title="Stages", text=(why,))
     total = sum(columns[0][1].values()) or 1.0
     rows = [
         Row(
