@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from qbg.cli import bench, build, discard, doctor, download, models, quantize, remove, tune, verify
+from qbg.cli import (
+    bench,
+    build,
+    discard,
+    doctor,
+    download,
+    evaluate,
+    models,
+    quantize,
+    remove,
+    tune,
+    verify,
+)
 from qbg.cli.exits import guarded
 
 
@@ -37,6 +49,7 @@ app.callback()(top)
 app.command("remove")(guarded(remove.command))
 app.command("bench")(guarded(bench.command))
 app.command("tune")(guarded(tune.command))
+app.command("evaluate")(guarded(evaluate.command))
 app.command("doctor")(guarded(doctor.command))
 models_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="The models that qbg knows by name."
