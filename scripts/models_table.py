@@ -34,7 +34,7 @@ def table() -> str:
 def row(model: Model) -> str:
     """One model's line."""
     size = "" if model.bytes is None else f"{model.bytes:,}"
-    name = f"[{model.name}]({model.origin})"
+    name = f"[{model.name}]({model.origin or model.name + '.md'})"
     return (
         f"| {name} | {model.description} | {model.recipe.width}x{model.recipe.height} | {size} "
         f"| {model.license} | {COMMERCIAL[model.commercial]} | {model.evidence} |"

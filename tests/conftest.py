@@ -24,6 +24,15 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "tests" / "pictures"
 SAMPLES = ROOT / "python" / "qbg" / "bench" / "samples"
 
+BESIDE = Path(os.environ.get("QBG_SHARED", ROOT.parent / "shared"))
+U2NETP = BESIDE / "models" / "u2netp.onnx"
+"""The genuine network, where it lies beside the project: in a folder that rembg would know as its own."""
+if U2NETP.is_file():
+    os.environ.setdefault("U2NET_HOME", str(U2NETP.parent))
+needs_u2netp = pytest.mark.skipif(
+    not U2NETP.is_file(), reason=f"SKIPPED: no u2netp at {U2NETP}; QBG_SHARED says where"
+)
+
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("slow", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -64,7 +64,7 @@ def test_folder_json_and_resume(qbg: Run, folder: Path, tmp_path: Path) -> None:
     summary = done.summary
     assert done.code == 0, done.err
     assert (summary["images"], summary["done"], summary["failed"]) == (3, 3, [])
-    assert summary["model"] == "u2netp"
+    assert summary["model"] == "qbg-base"
     assert summary["engine"] == "null"
     assert (tmp_path / "out" / "below" / "c.png").exists()
     again = qbg("remove", folder, tmp_path / "out", *QUICK, "--json").summary
@@ -345,15 +345,15 @@ def test_closed_standard_files(arguments: str, redirect: str, code: int, picture
 def test_doctor_and_models(qbg: Run) -> None:
     doctor = json.loads(qbg("doctor", "--json").out)
     assert doctor["usable"]
-    assert doctor["model"]["name"] == "u2netp"
+    assert doctor["model"]["name"] == "qbg-base"
     assert doctor["engines"]["onnxruntime"]["version"]
     assert {"cpu", "simd", "cpus_allowed", "nodes", "memory_bytes"} <= doctor["machine"].keys()
     assert "onnxruntime" in qbg("doctor").out
     assert qbg("doctor", "-m", "nothing.onnx").code == 3
     names = [row["name"] for row in json.loads(qbg("models", "list", "--json").out)]
-    assert names[0] == "u2netp"
+    assert names[0] == "qbg-base"
     assert "built in" in qbg("models", "list").out
-    info = json.loads(qbg("models", "info", "u2netp", "--json").out)
+    info = json.loads(qbg("models", "info", "qbg-base", "--json").out)
     assert info["recipe"]["height"] == 320
     assert info["license"] == "Apache-2.0"
     assert qbg("models", "info", "nothing").code == 3

@@ -126,9 +126,11 @@ def test_the_wheel_holds_the_model_and_its_licence() -> None:
     import hashlib
 
     import qbg
+    from qbg.models import DEFAULT, MODELS
 
     data = Path(qbg.__file__).parent / "models" / "data"
-    digest = hashlib.sha256((data / "u2netp.onnx").read_bytes()).hexdigest()
-    assert digest in (data / "u2netp.NOTICE.md").read_text(encoding="utf-8")
+    digest = hashlib.sha256((data / f"{DEFAULT}.onnx").read_bytes()).hexdigest()
+    assert digest == MODELS[DEFAULT].sha256
+    assert "Apache License" in (data / f"{DEFAULT}.NOTICE.md").read_text(encoding="utf-8")
     assert "Apache License" in (data / "LICENSE-APACHE-2.0").read_text(encoding="utf-8")
     assert (data.parents[1] / "py.typed").exists()

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 import qbg
 from qbg.errors import ModelError, ModelNotFoundError
-from qbg.models import MODELS, read_recipe, resolve
+from qbg.models import DEFAULT, MODELS, read_recipe, resolve
 from qbg.recipe import Recipe
 
 PILOT = Path(__file__).parents[2] / "shared" / "pilot" / "qbg-people-pilot.onnx"
@@ -36,7 +36,7 @@ def network(
 
 def test_built_in_model_is_what_the_registry_says() -> None:
     found = resolve()
-    model = MODELS["u2netp"]
+    model = MODELS[DEFAULT]
     data = Path(found.network.path).read_bytes()
     assert len(data) == model.bytes
     assert hashlib.sha256(data).hexdigest() == model.sha256 == found.network.digest
@@ -142,7 +142,7 @@ def test_recipe_file_goes_over_the_registrys(tmp_path: Path) -> None:
     assert recipe.scale == "full"
     assert recipe.mean == (0.0, 0.5, 1.0)
     assert recipe.filter == base.filter == "lanczos"
-    assert resolve("u2netp", file).recipe == recipe
+    assert resolve(None, file).recipe == read_recipe(file, MODELS[DEFAULT].recipe)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_the_int8_file_beside_the_model_is_used(model: Path) -> None:
         assert remover.facts["precision"] == "int8"
     with Remover(path, workers=1) as remover:
         assert remover.facts["precision"] == "int8"
-    assert places(resolve(None).network)[-1].name == "u2netp.int8.onnx"
+    assert places(resolve(None).network)[-1].name == "qbg-base.int8.onnx"
 
 
 def test_an_int8_file_of_another_model_is_refused(model: Path) -> None:

@@ -51,7 +51,7 @@ class Remover:
     call `close`.
 
     Args:
-        model: a name from `qbg models list` or the path of an ONNX file. None: the built-in u2netp.
+        model: a name from `qbg models list` or the path of an ONNX file. None: the built-in one, qbg-base.
         workers: pictures worked on at once. None: one per CPU that this process may use.
         engine: what runs the network: `onnxruntime`; `openvino` (pip install 'qbg[openvino]'); `null` and
             `simulated:SECONDS` for measuring; or a callable that makes a `qbg.engine.Engine` for a
@@ -417,7 +417,7 @@ def remove(x: Any, model: str | os.PathLike[str] | None = None, **options: Any) 
 
     Args:
         x: a path; encoded bytes; a PIL image; or a uint8 array (H, W, 3 or 4).
-        model: a name from `qbg models list` or the path of an ONNX file. None: the built-in u2netp.
+        model: a name from `qbg models list` or the path of an ONNX file. None: the built-in one, qbg-base.
         options: fields of `qbg.options.Options`, such as `only_mask=True` or `background="white"`.
 
     Returns:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import ROOT
+from conftest import ROOT, needs_u2netp
 from qbg.bench import compare
 from qbg.errors import QbgError
 from qbg.models import resolve
@@ -177,6 +177,7 @@ def test_a_record_without_the_differences_is_read() -> None:
     assert record._build(record.Rival, older).alpha_off_levels == ()
 
 
+@needs_u2netp
 def test_rembg_finds_the_same_weights(stand_ins: Path, cutouts: list[Path], tmp_path: Path) -> None:
     rembg = compare.find_rembg(stand_ins / "python")
     compare.numbered(cutouts, tmp_path / "in")

@@ -22,10 +22,10 @@ import oracles
 from oracles import recipe as by_hand
 from qbg import _native
 from qbg.bench import kernels
-from qbg.models import resolve
+from qbg.models import MODELS
 from qbg.report.record import Kernel
 
-RECIPE = resolve("u2netp").recipe
+RECIPE = MODELS["u2netp"].recipe
 SIZES = ((48, 64), (37, 53))
 LEVELS = tuple(_native.system()["simd_levels"])
 

@@ -99,7 +99,7 @@ WRONG = {
     ("no-model", "truth"): (3, "no-model"),
     ("found", "truth", "--html", "no/r.html"): (2, "no such folder"),
     ("found", "truth", "--groups", "truth/cat_1.png"): (1, "can't be read"),
-    ("u2netp", "truth", "--images", "nowhere"): (2, "no such folder"),
+    ("qbg-base", "truth", "--images", "nowhere"): (2, "no such folder"),
 }
 
 

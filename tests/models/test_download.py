@@ -20,7 +20,7 @@ import pytest
 import file_server
 from file_server import Page, Server
 from qbg.errors import ModelDownloadError, ModelError, ModelNotFoundError
-from qbg.models import MODELS, Model, resolve
+from qbg.models import DEFAULT, MODELS, Model, resolve
 from qbg.models import download as module
 from qbg.models import transfer as transport
 from qbg.models.download import Source, download, sources
@@ -549,4 +549,4 @@ def test_what_has_to_be_built_says_how() -> None:
 
 
 def test_the_built_in_one_is_here() -> None:
-    assert str(download(MODELS["u2netp"])) == resolve("u2netp").network.path
+    assert str(download(MODELS[DEFAULT])) == resolve(DEFAULT).network.path

@@ -85,7 +85,7 @@ def test_list(qbg: Run, place: dict[str, str]) -> None:
     lines = outcome.out.splitlines()
     found = {line.split()[0]: line for line in lines if line.strip()}
     assert MODELS.keys() | UNSUPPORTED.keys() <= found.keys()
-    assert "built in" in found["u2netp"]
+    assert "built in" in found["qbg-base"]
     assert "absent" in found["u2net"]
     assert "176.0" in found["u2net"]
     assert "Apache-2.0" in found["u2net"]
@@ -131,7 +131,7 @@ def test_the_whole_life_of_a_model(
     assert own(place).read_bytes() == good
     verified = small("models", "verify")
     assert verified.code == 0
-    assert verified.out.count("\nok") + verified.out.startswith("ok") == 2, "u2netp and silueta"
+    assert verified.out.count("\nok") + verified.out.startswith("ok") == 2, "the built-in one and silueta"
     # From here on nothing is asked.
     asked = len(server.asked)
     target = photo.with_name("cut.png")
@@ -158,7 +158,9 @@ def test_remove_downloads_when_told_to(
     assert len(server.asked) == 1
     assert small(*arguments, "--download", QBG_MIRROR=server.base).code == 0
     assert len(server.asked) == 1
-    assert small("remove", "--download", photo, target, "--overwrite").code == 0, "u2netp comes along"
+    assert small("remove", "--download", photo, target, "--overwrite").code == 0, (
+        "the built-in one comes along"
+    )
 
 
 BAD = {
@@ -232,9 +234,9 @@ def test_rembgs_files_are_used_and_left_alone(
 
 
 def test_the_built_in_one_stays(qbg: Run, place: dict[str, str]) -> None:
-    assert qbg("models", "remove", "u2netp", env=place).code == 3
-    assert qbg("models", "download", "u2netp", env=place).code == 0
-    assert qbg("models", "verify", "u2netp", env=place).code == 0
+    assert qbg("models", "remove", "qbg-base", env=place).code == 3
+    assert qbg("models", "download", "qbg-base", env=place).code == 0
+    assert qbg("models", "verify", "qbg-base", env=place).code == 0
 
 
 def test_a_folder_that_is_not_ours_is_told(small: Run, server: Server, tmp_path: Path, obeying: dict) -> None:

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import int8_graphs
-from conftest import SAMPLES, Outcome
+from conftest import SAMPLES, Outcome, needs_u2netp
 from qbg.errors import ModelError, OutputError
 from qbg.models import resolve
 from qbg.models.int8 import equalize, gate, graph, measure, place, walk, write
@@ -391,12 +391,13 @@ def test_command_line(tmp_path: Path, qbg: Callable[..., Outcome]) -> None:
     assert "gate REFUSED" in ruined.out
     assert "hint:" in ruined.err
     assert not out.exists()
-    none = qbg("models", "quantize", "--calibrate", tmp_path / "absent", "--out", out, "u2netp")
+    none = qbg("models", "quantize", "--calibrate", tmp_path / "absent", "--out", out, "qbg-base")
     assert none.code == 3
     wrong = qbg(*common, "--weights", "int4", tmp_path / "unet.onnx")
     assert wrong.code == 2
 
 
+@needs_u2netp
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_u2netp_passes_the_gate(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_entry_is_in_the_table() -> None:
-    assert list(TABLE) == list(MODELS)
+    assert [DEFAULT, *TABLE] == list(MODELS)
     assert DEFAULT in MODELS
 
 
@@ -93,13 +93,13 @@ def test_recipes_are_the_tables(name: str) -> None:
 def test_entries_are_complete(model: Model) -> None:
     assert MODELS[model.name] is model
     assert model.terms
-    assert model.origin
+    assert model.origin or model.evidence is Evidence.OWN
     assert re.fullmatch(r"[a-z0-9_.-]+\.onnx", model.file)
     assert str(model.recipe.height) in model.description or model.builtin
     got = [model.builtin, model.url is not None, model.how is not None]
     assert sum(got) == 1
-    for url in (*([model.url] if model.url else []), *model.mirrors, model.origin):
-        assert url.startswith("https://")
+    for url in (model.url, *model.mirrors, model.origin):
+        assert url is None or url.startswith("https://")
     for value, length in ((model.sha256, 64), (model.md5, 32)):
         assert value is None or re.fullmatch(f"[0-9a-f]{{{length}}}", value)
     assert (model.sha256 is None) == (model.evidence in (Evidence.MD5, Evidence.NONE, Evidence.BUILT))

@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 
 from qbg.errors import QbgError
-from qbg.models import resolve
+from qbg.models import COMPARED, resolve
 from qbg.report import record
 
-MODEL = "u2netp"
+MODEL = COMPARED
 """Built in here, and one of rembg's: the same file."""
 
 ALIKE_LEVELS = 1.0

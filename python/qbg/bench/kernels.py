@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from qbg import _native
-from qbg.models import resolve
+from qbg.models import COMPARED, MODELS
 from qbg.options import Options
 from qbg.recipe import Recipe
 from qbg.report.record import Kernel
@@ -314,7 +314,7 @@ def measure(
     """
     if not photos or rounds < 1:
         raise ValueError("kernels are measured with at least one photo and one round")
-    recipe = resolve("u2netp").recipe
+    recipe = MODELS[COMPARED].recipe
     workers = [Worker(recipe, level) for level in levels or _native.system()["simd_levels"]]
     rows: list[Kernel] = []
     try:

@@ -15,11 +15,12 @@ from qbg.models.declared import declared_note, declared_recipe
 from qbg.models.files import KNOWN, digest, find
 from qbg.models.model import Evidence
 from qbg.models.recipe_file import read_recipe
-from qbg.models.registry import DEFAULT, MODELS, UNSUPPORTED, Model, by_checksum
+from qbg.models.registry import COMPARED, DEFAULT, MODELS, UNSUPPORTED, Model, by_checksum
 from qbg.network import Network
 from qbg.recipe import Recipe
 
 __all__ = [
+    "COMPARED",
     "DEFAULT",
     "MODELS",
     "UNSUPPORTED",

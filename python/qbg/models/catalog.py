@@ -13,7 +13,10 @@ from __future__ import annotations
 from qbg.models.model import Evidence, License, Model, Unsupported
 from qbg.recipe import IMAGENET_MEAN, IMAGENET_STD, Recipe
 
-DEFAULT = "u2netp"
+DEFAULT = "qbg-base"
+
+COMPARED = "u2netp"
+"""What both programs run when qbg is measured beside rembg; kernels are measured with its recipe."""
 
 RELEASES = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
 HUB = "https://huggingface.co"
@@ -112,7 +115,6 @@ def _rembg(
     mirrors: tuple[str, ...] = (),
     input_name: str | None = None,
     output_name: str | None = None,
-    builtin: bool = False,
 ) -> Model:
     """An entry whose file rembg distributes."""
     return Model(
@@ -127,10 +129,9 @@ def _rembg(
         md5=md5,
         evidence=evidence,
         bytes=size,
-        url=None if builtin else f"{RELEASES}/{asset}",
+        url=f"{RELEASES}/{asset}",
         mirrors=mirrors,
         origin=origin,
-        builtin=builtin,
         input_name=input_name,
         output_name=output_name,
         rembg=True,
@@ -167,10 +168,27 @@ def _birefnet(name: str, asset: str, description: str, md5: str, sha256: str | N
 
 
 ENTRIES: tuple[Model, ...] = (
+    Model(
+        name="qbg-base",
+        description="qbg's own: any salient subject, 320x320; comes with qbg",
+        license=APACHE.name,
+        terms=APACHE.terms,
+        commercial=APACHE.commercial,
+        # As scripts of the folder `training` export it: alpha itself, nothing stretched.
+        recipe=Recipe(height=320, width=320, filter="bilinear", mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+        file="qbg-base.onnx",
+        sha256="b4d83577028d2f4d288d32c9773eaced438a65961202cf31242715a07cb85576",
+        evidence=Evidence.OWN,
+        bytes=6_380_713,
+        url=None,
+        builtin=True,
+        input_name="input",
+        output_name="alpha",
+    ),
     _rembg(
         "u2netp",
         "u2netp.onnx",
-        "U-2-Net, small version: any salient subject, 320x320; comes with qbg",
+        "U-2-Net, small version: any salient subject, 320x320",
         APACHE,
         rembg_recipe(320),
         size=4_574_861,
@@ -180,7 +198,6 @@ ENTRIES: tuple[Model, ...] = (
         origin=U2NET_HOME,
         input_name="input.1",
         output_name="1959",
-        builtin=True,
     ),
     _rembg(
         "u2net",

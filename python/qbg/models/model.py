@@ -15,6 +15,7 @@ from qbg.recipe import Recipe
 class Evidence(StrEnum):
     """What the expected checksum of a file rests on, best first. The value says it in words."""
 
+    OWN = "SHA-256 of the file that this version of qbg was released with"
     MEASURED = "SHA-256 measured on the file itself, whose MD5 equals the one in rembg's source"
     PUBLISHED = "SHA-256 as pinned in the source of rembg, which distributes the file"
     COPIES = "SHA-256 as two or more independent public copies have it"
@@ -25,7 +26,7 @@ class Evidence(StrEnum):
     @property
     def verified(self) -> bool:
         """Whether a file that passes is surely the one that its publisher meant."""
-        return self in (Evidence.MEASURED, Evidence.PUBLISHED, Evidence.COPIES)
+        return self in (Evidence.OWN, Evidence.MEASURED, Evidence.PUBLISHED, Evidence.COPIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class Model:
         evidence: what `sha256` and `md5` rest on.
         terms: the license in plain words.
         commercial: whether commercial use is allowed; None where nobody says.
-        origin: where the weights' authors publish them.
+        origin: where the weights' authors publish them; None for qbg's own.
         departures: where qbg's way differs from the authors' or from rembg's, in words.
         how: the command that makes the file, for one that can't be downloaded.
         rembg: whether rembg keeps this file, under the name `file` without its suffix.

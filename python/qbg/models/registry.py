@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qbg.models.catalog import DEFAULT, ENTRIES, UNSUPPORTED_ENTRIES
+from qbg.models.catalog import COMPARED, DEFAULT, ENTRIES, UNSUPPORTED_ENTRIES
 from qbg.models.model import Model, Unsupported
 
-__all__ = ["DEFAULT", "MODELS", "UNSUPPORTED", "Model", "Unsupported", "by_checksum"]
+__all__ = ["COMPARED", "DEFAULT", "MODELS", "UNSUPPORTED", "Model", "Unsupported", "by_checksum"]
 
 MODELS: dict[str, Model] = {model.name: model for model in ENTRIES}
 UNSUPPORTED: dict[str, Unsupported] = {entry.name: entry for entry in UNSUPPORTED_ENTRIES}
