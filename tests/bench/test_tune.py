@@ -47,8 +47,9 @@ def test_workers_times_threads_never_exceed_the_cpus() -> None:
 @pytest.mark.parametrize(
     ("others", "winner"),
     [
-        ([result("openvino bf16", 2.0, 2.1)], "openvino"),
-        ([result("openvino bf16", 1.01, 1.02)], "onnxruntime"),
+        ([result("openvino bf16", 2.0, 2.1, 2.2)], "openvino"),
+        ([result("openvino bf16", 1.01, 1.02, 1.0)], "onnxruntime"),
+        ([result("openvino bf16", 1.2, 1.2, 0.85)], "onnxruntime"),
         ([result("openvino bf16", 2.0, 2.1, checked=BAD)], "onnxruntime"),
         ([result("openvino bf16", 2.0, failed="its process ended with -4")], "onnxruntime"),
         ([result("openvino bf16")], "onnxruntime"),

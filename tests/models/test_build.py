@@ -13,7 +13,9 @@ import onnx
 import pytest
 from PIL import Image
 
+from conftest import SAMPLES
 from graphs import brightness
+from qbg.cli.build import command
 from qbg.errors import ModelError, OutputError
 from qbg.models import resolve
 from qbg.models.build import INSPYRENET, build, tensors_of
@@ -70,6 +72,17 @@ def test_the_same_seed_gives_the_same_file(qbg: Run, small: Path, tmp_path: Path
     assert names(tmp_path) == ["b.onnx"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_int8_in_one_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "b.onnx"
+    code = command(NAME, "random", str(out), size=64, precision="int8", calibrate=str(SAMPLES))
+    assert code == 0
+    assert "100.0% of the multiplications in int8" in capsys.readouterr().out
+    assert resolve(out).network.precision == "int8"
+    assert names(tmp_path) == ["b.onnx"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -82,6 +95,9 @@ def test_the_same_seed_gives_the_same_file(qbg: Run, small: Path, tmp_path: Path
         ([NAME, "--weights", "random", "--size", "0"], 2, "from 64 to 2048"),
         ([NAME, "--weights", "random", "--seed", "-1"], 2, "`seed` is -1"),
         ([NAME, "--weights", "absent.pth"], 3, "no such file"),
+        ([NAME, "--weights", "random", "--precision", "int4"], 2, "fp32 or int8"),
+        ([NAME, "--weights", "random", "--precision", "int8"], 2, "photos to calibrate on"),
+        ([NAME, "--weights", "random", "--calibrate", "."], 2, "--precision int8"),
     ],
 )
 def test_what_is_wrong_in_one_line(

@@ -125,14 +125,7 @@ class Tuning:
 
     def gain(self, candidate: Candidate) -> Interval | None:
         """Over the first candidate, run by run in turns; None where either didn't run."""
-        runs, first = (
-            dict(zip(result.rounds, result.rates, strict=True))
-            for result in (self._of(candidate), self.results[0])
-        )
-        shared = [number for number in runs if number in first]
-        if not shared:
-            return None
-        return paired_ratio([runs[number] for number in shared], [first[number] for number in shared])
+        return gain(self.results, candidate)
 
     def _of(self, candidate: Candidate) -> Result:
         return next(result for result in self.results if result.candidate == candidate)
@@ -322,7 +315,8 @@ def near(results: Sequence[Result]) -> list[Candidate]:
 
 
 def choose(results: Sequence[Result]) -> Candidate:
-    """The first, and so the simplest, of those that lose next to nothing against the fastest.
+    """The first, and so the simplest, of those that lose next to nothing against the fastest; the default if
+    no run in turns shows that the fastest is faster than it.
 
     Raises:
         EngineError: none may win.
@@ -335,7 +329,19 @@ def choose(results: Sequence[Result]) -> Candidate:
         why = next((reason for reason in reasons if reason), "nothing ran")
         raise EngineError(f"no way to run the model is left: {why}", stage="tune")
     best = max(rate for _candidate, rate in able)
-    return next(candidate for candidate, rate in able if rate >= (1 - WORTH) * best)
+    found = next(candidate for candidate, rate in able if rate >= (1 - WORTH) * best)
+    gained = gain(results, found)
+    return results[0].candidate if results[0].able and gained is not None and gained.low <= 1.0 else found
+
+
+def gain(results: Sequence[Result], candidate: Candidate) -> Interval | None:
+    """Of a candidate over the first one, by runs of the same rounds; None where there are none."""
+    found = next(result for result in results if result.candidate == candidate)
+    runs, first = (dict(zip(result.rounds, result.rates, strict=True)) for result in (found, results[0]))
+    shared = [number for number in runs if number in first]
+    if not shared:
+        return None
+    return paired_ratio([runs[number] for number in shared], [first[number] for number in shared])
 
 
 def choice(tuning: Tuning, resolved: Resolved) -> Choice:
