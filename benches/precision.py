@@ -1,6 +1,6 @@
 """What engines and precisions are worth: the network alone, on one core, beside ONNX Runtime as it comes.
 
-    python benches/precision.py [--model inspyrenet-fast,u2netp,u2net] [--rounds 7] [--output RECORD.json]
+    python benches/precision.py [--model inspyrenet-fast,qbg-base,u2netp,u2net] [--rounds 7] [--output RECORD.json]
 
 Issued: one picture's tensor to the same network as its authors' graph in a bare session (`plain`) and as each
 engine and precision of qbg runs it. Timed: the call. Left out: everything before and after the network. For
@@ -232,7 +232,7 @@ GOALS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=f"{OWN},u2netp,u2net", help="names or paths, with commas between")
+    parser.add_argument("--model", default=f"{OWN},qbg-base,u2netp,u2net", help="names or paths, with commas between")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each comparison")
     parser.add_argument("--output", type=Path, help="write the record here")
     asked = parser.parse_args()

@@ -34,7 +34,7 @@ from qbg import _native, models
 from qbg.bench import compare
 from qbg.options import Options
 
-MODEL = Path(qbg.__file__).parent / "models" / "data" / "u2netp.onnx"
+MODEL = Path(models.resolve(models.COMPARED).network.path)
 PHOTO_SIZE = (640, 480)
 BIG_SIZE = (4032, 3024)
 
@@ -250,7 +250,7 @@ def part_preprocess(context: Context) -> Part:
 
     images = context.images()[:16]
     native = [crossing(np.asarray(image)) for image in images]
-    model = models.resolve("u2netp")
+    model = models.resolve(models.COMPARED)
     recipe = model.recipe
     repeat = 1 if context.quick else 4
     null = engine.make("null", model.network)
@@ -298,7 +298,7 @@ def part_png(context: Context) -> Part:
     with default options and Pillow's default save into memory. Headline: ratio of times, and of bytes.
     """
     images = context.images()[: 4 if context.quick else 16]
-    with qbg.Remover(workers=1) as remover:
+    with qbg.Remover(MODEL, workers=1) as remover:
         cutouts = [np.asarray(remover.cutout(np.asarray(image))) for image in images]
     native = [crossing(pixels) for pixels in cutouts]
     pillow = [Image.fromarray(pixels) for pixels in cutouts]
@@ -340,7 +340,7 @@ def part_scaling(context: Context) -> Part:
     for path in sorted(context.photos().iterdir())[:24]:
         os.link(path, source / path.name)
     callers = rivals.Callers(MODEL, [rivals.preprocess(image) for image in context.images()[:24]])
-    removers = {workers: qbg.Remover(workers=workers) for workers in (1, 2)}
+    removers = {workers: qbg.Remover(MODEL, workers=workers) for workers in (1, 2)}
 
     def ours(workers: int) -> float:
         summary = removers[workers].remove_folder(source, target, overwrite=True)

@@ -105,7 +105,7 @@ def test_without_yes_nothing_happens(place: Place, wheel: Path, photos: Path) ->
     assert [f"{work}/venv/bin/python", "-m", "pip"] in [line[:3] for line in printed]
     full, massive = (line for line in printed if line[:2] == [f"{work}/venv/bin/qbg", "bench"])
     assert full[2:7] == ["--full", "--json", "my results/full.json", "--html", "my results/full.html"]
-    asked = f"massive_test --workers 384 --model u2netp --images '{work}/images' --count 38418"
+    asked = f"massive_test --workers 384 --model qbg-base --images '{work}/images' --count 38418"
     assert massive[2:11] == shlex.split(asked)
     assert massive[massive.index("--work") + 1] == f"{work}/outputs"
 
