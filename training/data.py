@@ -1,7 +1,8 @@
 """Photos and masks for training: what is held out, which labels are trusted, and what is drawn from them.
 
-Photos go through qbg's own decoder and resize once and stay in memory as bytes, so that training and use agree
-to the bit. A rule on names, not a random draw, decides what is held out, so that every run and every machine
+Photos go through qbg's own decoder and resize once and stay in memory as bytes: decoding, orientation, color
+profiles and the first resize are those of use. Crops are resized once more, by torch; the figures that count
+are taken from the exported file through qbg itself. A rule on names, not a random draw, decides what is held out, so that every run and every machine
 agrees. Must not know networks.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +41,7 @@ GREY = 0.10
 COVER = (0.03, 0.85)
 """Share of the picture that a trusted teacher's subject covers."""
 
-NOTHING = 0.004
-"""A teacher that finds less than this has found nothing."""
-
-TRUE, TEACHER, EMPTY = 0, 1, 2
+TRUE, TEACHER = 0, 1
 """Kinds of labels."""
 
 
@@ -53,15 +52,15 @@ class Pair:
     Attributes:
         name: the photo's stem.
         group: the source, for tables by group.
-        photo, mask: files; no mask means an empty one.
-        kind: `TRUE`, `TEACHER` or `EMPTY`.
+        photo, mask: files.
+        kind: `TRUE` or `TEACHER`.
         held: whether it is kept from training.
     """
 
     name: str
     group: str
     photo: Path
-    mask: Path | None
+    mask: Path
     kind: int
     held: bool
 
@@ -85,20 +84,20 @@ def find(root: Path) -> list[Pair]:
                 pairs.append(Pair(photo.stem, group, photo, mask, TRUE, _lot(photo.stem) % HELD_PAIRS == 0))
                 continue
             mask = _mask(root / "teacher" / folder, photo)
-            kind = None if mask is None else trusted(np.asarray(Image.open(mask).convert("L")))
-            if kind is not None:
+            if mask is not None and trusted(np.asarray(Image.open(mask).convert("L"))):
                 held = _lot(photo.stem) % HELD_PSEUDO == 0
-                pairs.append(Pair(photo.stem, group, photo, mask if kind == TEACHER else None, kind, held))
+                pairs.append(Pair(photo.stem, group, photo, mask, TEACHER, held))
     return pairs
 
 
-def trusted(mask: Bytes) -> int | None:
-    """The kind of label that a teacher's mask is good for, or None."""
+def trusted(mask: Bytes) -> bool:
+    """Whether a teacher's mask is good for a label.
+
+    One that finds nothing is not: in these pictures of things that means a miss, hardly ever an empty scene.
+    """
     cover = float((mask > 127).mean())
-    if cover < NOTHING:
-        return EMPTY if float(mask.mean()) < 255 * NOTHING else None
     grey = float(((mask > 25) & (mask < 230)).mean())
-    return TEACHER if COVER[0] <= cover <= COVER[1] and grey <= GREY else None
+    return COVER[0] <= cover <= COVER[1] and grey <= GREY
 
 
 def load(pair: Pair, side: int = SIDE) -> tuple[Bytes, Bytes]:
@@ -106,8 +105,6 @@ def load(pair: Pair, side: int = SIDE) -> tuple[Bytes, Bytes]:
     pixels, _alpha = _native.decode(pair.photo.read_bytes(), Options())
     height, width = pixels.shape[:2]
     photo = np.asarray(_native.resize((height, width, 3, pixels.tobytes()), side, side, "lanczos"))
-    if pair.mask is None:
-        return photo, np.zeros((side, side), np.uint8)
     with Image.open(pair.mask) as opened:
         mask = np.asarray(opened.convert("L").resize((side, side), Image.Resampling.BILINEAR))
     return photo, mask
@@ -283,7 +280,11 @@ class Stream(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
+        if worker is not None:
+            torch.set_num_threads(1)
+            # A stop is the trainer's to handle: it saves first.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return iter(Draws(self._store, self._side, self._seed * 1009 + (worker.id if worker else 0)))
 
 

@@ -3,7 +3,7 @@
     python training/train.py --data DATA --init efficientnet-lite0.pth --out RUN [--steps 3000] [--resume]
     python training/train.py --smoke            # a minute on drawn pictures: does everything still run?
 
-RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (every 250 steps; --resume goes on from it) and `qbg-base.onnx`. The
+RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (every 100 steps; --resume goes on from it) and `qbg-base.onnx`. The
 picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap and teach most.
 The weights that are kept are a moving average of the trained ones. Must not know how pictures are drawn.
 """
@@ -43,7 +43,7 @@ WARM_UP = 100
 AVERAGE = 0.997
 """Of the moving average of weights, per step."""
 
-SAVED, JUDGED = 250, 500
+SAVED, JUDGED = 100, 500
 """Steps between checkpoints, and between looks at the held-out pictures."""
 
 
@@ -74,7 +74,7 @@ def normalised(photos: Tensor) -> Tensor:
 
 @torch.no_grad()
 def judge(network: Network, store: data.Store, side: int) -> dict[str, float]:
-    """Mean IoU at half and mean absolute difference by group, `alpha` of pictures without a subject."""
+    """Mean IoU at half by group and over all, and the mean absolute difference."""
     network.eval()
     rows: dict[str, list[tuple[float, float]]] = {}
     for number, pair in enumerate(store.pairs):
@@ -87,16 +87,10 @@ def judge(network: Network, store: data.Store, side: int) -> dict[str, float]:
         inside, wanted = found > 0.5, target > 0.5
         union = float((inside | wanted).sum())
         iou = float((inside & wanted).sum()) / union if union else 1.0
-        kind = ("true", "teacher", "empty")[pair.kind]
-        value = float(found.mean()) if pair.kind == data.EMPTY else iou
-        rows.setdefault(f"{pair.group}/{kind}", []).append((value, float((found - target).abs().mean())))
-    result = {}
-    for group, values in sorted(rows.items()):
-        result[f"iou {group}" if "empty" not in group else f"alpha {group}"] = float(
-            np.mean([v for v, _ in values])
-        )
-    scored = [v for group, values in rows.items() if "empty" not in group for v, _ in values]
-    result["iou"] = float(np.mean(scored)) if scored else 0.0
+        kind = ("true", "teacher")[pair.kind]
+        rows.setdefault(f"{pair.group}/{kind}", []).append((iou, float((found - target).abs().mean())))
+    result = {f"iou {group}": float(np.mean([v for v, _ in values])) for group, values in sorted(rows.items())}
+    result["iou"] = float(np.mean([v for values in rows.values() for v, _ in values]))
     result["mae"] = float(np.mean([d for values in rows.values() for _, d in values]))
     return result
 
@@ -208,12 +202,15 @@ class Run:
         """A row of log.csv, and the plot."""
         path = self.out / "log.csv"
         row = {"step": self.step, "loss": round(value, 5), **{k: round(v, 5) for k, v in found.items()}}
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                # What an earlier try wrote beyond the checkpoint that this one began from is gone.
+                rows = [one for one in csv.DictReader(file) if int(one["step"]) < self.step]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(row), extrasaction="ignore", restval="")
+            writer.writeheader()
+            writer.writerows([*rows, row])
         print(" ".join(f"{k} {v:.4f}" for k, v in found.items()), flush=True)
         plot.write(path, self.out / "log.svg")
 
