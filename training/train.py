@@ -54,7 +54,10 @@ def loss(logits: Tensor, coarse: Tensor, target: Tensor) -> Tensor:
     """
     side = target.shape[-1]
     window = side // 10 * 2 + 1
-    edges = 1.0 + 4.0 * (functional.avg_pool2d(target, window, 1, window // 2) - target).abs()
+    # Rows, then columns: the same mean at a fraction of the additions.
+    near = functional.avg_pool2d(target, (1, window), 1, (0, window // 2))
+    near = functional.avg_pool2d(near, (window, 1), 1, (window // 2, 0))
+    edges = 1.0 + 4.0 * (near - target).abs()
     crossed = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     crossed = (edges * crossed).sum((1, 2, 3)) / edges.sum((1, 2, 3))
     found = torch.sigmoid(logits)
