@@ -102,7 +102,8 @@ def from_onnx(network: Network, path: Path) -> None:
     modules = dict(network.named_modules())
     with torch.no_grad():
         for name, module in modules.items():
-            if not isinstance(module, nn.Conv2d):
+            # The coarse map is for training only, and isn't in the file.
+            if not isinstance(module, nn.Conv2d) or f"{PREFIX}{name}.weight" not in arrays:
                 continue
             module.weight.copy_(torch.from_numpy(arrays[f"{PREFIX}{name}.weight"].copy()))
             bias = torch.from_numpy(arrays[f"{PREFIX}{name}.bias"].copy())
