@@ -1,0 +1,120 @@
+"""The training of qbg-base: a smoke run, the exported file against the network, and what is held out.
+
+Needs torch, which `make test` doesn't install: skips, loudly, without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="SKIPPED: torch isn't installed: training/requirements.txt")
+pytest.importorskip("onnx")
+
+TRAINING = Path(__file__).parents[2] / "training"
+sys.path.insert(0, str(TRAINING))
+
+import data
+import drawn
+import export
+from network import Exported, Network
+
+import qbg
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(3)
+    made = Network()
+    # Norms as after a training, not as they are made.
+    made.train()
+    for _ in range(2):
+        made(torch.randn(4, 3, SIDE, SIDE))
+    return made.eval()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_file_computes_what_the_network_does(network: Network, half: bool, tmp_path: Path) -> None:
+    import onnxruntime
+
+    path = export.export(network, SIDE, tmp_path / "n.onnx", half=half)
+    picture = torch.randn(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        wanted = Exported(network)(picture).numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"input": picture.numpy()})
+    assert np.abs(found - wanted).max() < (5e-3 if half else 1e-5)
+
+
+def test_a_file_can_be_gone_on_from(network: Network, tmp_path: Path) -> None:
+    path = export.export(network, SIDE, tmp_path / "n.onnx")
+    again = Network()
+    export.from_onnx(again, path)
+    again.eval()
+    picture = torch.randn(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        assert torch.allclose(again(picture)[0], network(picture)[0], atol=1e-4)
+
+
+def test_what_is_held_out_depends_on_names_alone(tmp_path: Path) -> None:
+    root = drawn.draw(tmp_path / "d", 1)
+    pairs = data.find(root)
+    held = [pair for pair in pairs if pair.held]
+    assert [pair.name for pair in held if pair.group == "people"] == ["drawn_000", "drawn_009"]
+    for pair in pairs:
+        if pair.kind == data.TEACHER:
+            lot = int.from_bytes(hashlib.sha256(pair.name.encode()).digest()[:4], "big")
+            assert pair.held == (lot % data.HELD_PSEUDO == 0)
+    store = data.Store([pair for pair in pairs if not pair.held], None)
+    assert not {pair.photo for pair in held} & {pair.photo for pair in store.pairs}
+
+
+@pytest.mark.parametrize(
+    ("mask", "good"),
+    [
+        (np.zeros((40, 40), np.uint8), False),
+        (np.full((40, 40), 255, np.uint8), False),
+        (np.full((40, 40), 128, np.uint8), False),
+        (np.repeat(np.array([[0], [255]], np.uint8), 20, 0).repeat(40, 1), True),
+    ],
+)
+def test_which_labels_are_trusted(mask: np.ndarray, good: bool) -> None:
+    assert data.trusted(mask) is good
+
+
+def test_photo_and_mask_stay_together(tmp_path: Path) -> None:
+    """A photo that is its own mask: whatever is cropped, flipped and pasted, both are moved alike."""
+    for folder in ("images", "masks"):
+        (tmp_path / "people" / folder).mkdir(parents=True)
+    for number in range(9):
+        y, x = np.mgrid[0:200, 0:160]
+        blob = ((x - 60 - 5 * number) ** 2 + (y - 100) ** 2 < 1600).astype(np.uint8) * 255
+        Image.fromarray(blob).convert("RGB").save(tmp_path / f"people/images/{number}.png")
+        Image.fromarray(blob).save(tmp_path / f"people/masks/{number}.png")
+    store = data.Store([pair for pair in data.find(tmp_path) if not pair.held], None)
+    draws = data.Draws(store, SIDE, 1)
+    for _ in range(20):
+        photo, mask = draws._crop(*draws._pick())
+        assert float((photo.mean(0) / 255 - mask[0]).abs().mean()) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_smoke_run_gives_a_network_that_qbg_runs(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, str(TRAINING / "train.py"), "--smoke", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert {"log.csv", "log.svg", "checkpoint.pt", "qbg-base.onnx"} <= {path.name for path in out.iterdir()}
+    assert len((out / "log.csv").read_text().splitlines()) == 3
+    with qbg.Remover(out / "qbg-base.onnx") as remover:
+        assert not remover.notes, "the file says itself how it is fed"
+        assert remover.cutout(Image.new("RGB", (50, 40), "red")).size == (50, 40)
