@@ -1,6 +1,6 @@
 """What engines and precisions are worth: the network alone, on one core, beside ONNX Runtime as it comes.
 
-    python benches/precision.py [--model inspyrenet-fast,qbg-base,u2netp,u2net] [--rounds 7] [--output RECORD.json]
+    python benches/precision.py [--model inspyrenet-fast,qbg-base,u2netp,u2net] [--rounds 7] [--output R.json]
 
 Issued: one picture's tensor to the same network as its authors' graph in a bare session (`plain`) and as each
 engine and precision of qbg runs it. Timed: the call. Left out: everything before and after the network. For
@@ -36,6 +36,8 @@ from qbg.models.declared import NETWORK, QUANTIZED, random_weights
 from qbg.models.sibling import quantized
 
 OWN = "inspyrenet-fast"
+MODELS = (OWN, "qbg-base", "u2netp", "u2net")
+
 PUBLISHED = 0.60
 """Images per second and core of InSPyReNet-Fast, published, on a 384-vCPU machine with AVX-512."""
 
@@ -232,7 +234,9 @@ GOALS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=f"{OWN},qbg-base,u2netp,u2net", help="names or paths, with commas between")
+    parser.add_argument(
+        "--model", default=f"{OWN},qbg-base,u2netp,u2net", help="names or paths, with commas between"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each comparison")
     parser.add_argument("--output", type=Path, help="write the record here")
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
 """Draws docs/cutouts.jpg: photos of this repository and what the built-in network cuts out, good or bad.
 
-    python scripts/contact_sheet.py [--out docs/cutouts.jpg] [-m MODEL] [PHOTO...]
+python scripts/contact_sheet.py [--out docs/cutouts.jpg] [-m MODEL] [PHOTO...]
 """
 
 from __future__ import annotations

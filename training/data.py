@@ -2,8 +2,8 @@
 
 Photos go through qbg's own decoder and resize once and stay in memory as bytes: decoding, orientation, color
 profiles and the first resize are those of use. Crops are resized once more, by torch; the figures that count
-are taken from the exported file through qbg itself. A rule on names, not a random draw, decides what is held out, so that every run and every machine
-agrees. Must not know networks.
+are taken from the exported file through qbg itself. A rule on names, not a random draw, decides what is held
+out, so that every run and every machine agrees. Must not know networks.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from qbg import _native
-from qbg.options import Options
 from torch import Tensor
 from torch.nn import functional
+
+from qbg import _native
+from qbg.options import Options
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -68,8 +69,8 @@ class Pair:
 def find(root: Path) -> list[Pair]:
     """All usable pairs below a folder with people/, general/, photos/ and teacher/ (each may be absent).
 
-    people/ and general/ hold images/ and masks/; photos/ holds photos; teacher/ a folder for each of the other
-    two, of soft masks.
+    people/ and general/ hold images/ and masks/; photos/ holds photos; teacher/ a folder for each of the
+    other two, of soft masks.
     """
     pairs = []
     for number, photo in enumerate(_photos(root / "people" / "images")):
@@ -145,7 +146,7 @@ TRUE_WEIGHT = 3.0
 """A true mask is drawn so many times as often as a teacher's."""
 
 NONE, PASTED, SECOND = 0.07, 0.22, 0.3
-"""Chances of a picture without a subject, of a subject pasted on another photo, and that the other's stays."""
+"""Chances of a picture without a subject, of one pasted on another photo, and that the other's stays."""
 
 
 class Draws:
@@ -220,7 +221,7 @@ class Draws:
         return (ground + noise).clamp(0, 255), torch.zeros(1, self._side, self._side)
 
     def _paste(self, photo: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The subject, smaller and moved, with matched light and an edge as soft as a lens's, on another photo.
+        """The subject, smaller and moved, with matched light and a soft edge, on another photo.
 
         Three times in ten the other photo's subject stays in the picture.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import warnings
 from dataclasses import asdict
@@ -11,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from torch import nn
+
 from network import MEAN, STD, Exported, Network
 from qbg.recipe import Recipe
-from torch import nn
 
 MEAN_LEVEL, STD_LEVEL = 255 * MEAN, 255 * STD
 OPSET = 17
@@ -33,7 +35,7 @@ def folded(network: Network) -> Network:
     found = copy.deepcopy(network).eval()
     for parent in found.modules():
         names = list(parent._modules)
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in itertools.pairwise(names):
             conv, norm = parent._modules[first], parent._modules[second]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 parent._modules[first] = nn.utils.fuse_conv_bn_eval(conv, norm)
@@ -63,7 +65,8 @@ def export(network: Network, side: int, path: Path, half: bool = False) -> Path:
     if half:
         _halve(model)
     onnx.helper.set_model_props(
-        model, {"qbg.network": NAME, "qbg.recipe": json.dumps(asdict(recipe(side))), "qbg.license": "Apache-2.0"}
+        model,
+        {"qbg.network": NAME, "qbg.recipe": json.dumps(asdict(recipe(side))), "qbg.license": "Apache-2.0"},
     )
     onnx.checker.check_model(model, full_check=True)
     temporary = path.with_name(f".{path.name}.tmp")

@@ -1,10 +1,10 @@
-"""Lays the held-out pictures out for `qbg evaluate`: images/ and masks/, named so that groups come by themselves.
+"""Lays the held-out pictures out for `qbg evaluate`: images/ and masks/, named so that groups come out.
 
     python training/heldout.py --data DATA --out HELD
     qbg evaluate qbg-base HELD/masks
 
-Names are `<group>-true_<photo>` where the mask is true, `<group>-teacher_<photo>` where a teacher drew it, and
-`empty_<photo>` for parts of held-out photos of people in which the true mask is empty. Must not train.
+Names are `<group>-true_<photo>` where the mask is true, `<group>-teacher_<photo>` where a teacher drew it,
+and `empty_<photo>` for parts of held-out photos of people in which the true mask is empty. Must not train.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EMPTY_SHARE = 0.2
 """Least share of each side that an empty part takes."""
 
 FLAT = 50.0
-"""Spread of grey levels (standard deviation) above which an empty part is likely to hold some other subject."""
+"""Spread of grey levels (standard deviation) above which an empty part is likely to hold another subject."""
 
 
 def empty_part(mask: np.ndarray) -> tuple[int, int, int, int] | None:

@@ -1,4 +1,4 @@
-"""The network of `qbg-base`: EfficientNet-Lite0 without its head, and a pyramid decoder of plain 3x3 convolutions.
+"""The network of `qbg-base`: EfficientNet-Lite0 without its head, and a pyramid of plain 3x3 convolutions.
 
 Sources: Tan and Le, "EfficientNet", ICML 2019, and the Lite form of it that Google published for phones (no
 squeeze and excitation, ReLU6); Lin et al., "Feature Pyramid Networks", CVPR 2017; Shi et al. (pixel shuffle),
@@ -41,7 +41,9 @@ WIDTHS = (16, 24, 32, 48, 96)
 class Same(nn.Module):
     """A convolution with TensorFlow's SAME padding, a norm, and a ReLU where asked for."""
 
-    def __init__(self, entries: int, out: int, kernel: int, stride: int, *, groups: int = 1, relu: bool = True):
+    def __init__(
+        self, entries: int, out: int, kernel: int, stride: int, *, groups: int = 1, relu: bool = True
+    ):
         super().__init__()
         self.stride, self.extra = stride, kernel - stride
         side = 0 if stride == 2 else kernel // 2
@@ -141,7 +143,7 @@ class Network(nn.Module):
 
 
 def load_encoder(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
-    """Fills it from a checkpoint of EfficientNet-Lite0 by its names. Raises KeyError, RuntimeError on misfits."""
+    """Fills it from a checkpoint of EfficientNet-Lite0. KeyError or RuntimeError if that doesn't fit."""
     own: dict[str, Tensor] = {}
 
     def take(target: str, conv: str, norm: str) -> None:

@@ -7,7 +7,18 @@ from html import escape
 from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 760, 360, 50, 40, 190, 20
-COLORS = ("#0b66c3", "#c34b0b", "#0b8a5a", "#8a0b6b", "#7a6a00", "#444", "#c30b2e", "#3d7ea6", "#999", "#5b3dbb")
+COLORS = (
+    "#0b66c3",
+    "#c34b0b",
+    "#0b8a5a",
+    "#8a0b6b",
+    "#7a6a00",
+    "#444",
+    "#c30b2e",
+    "#3d7ea6",
+    "#999",
+    "#5b3dbb",
+)
 
 
 def write(log: Path, out: Path) -> None:
@@ -37,15 +48,20 @@ def write(log: Path, out: Path) -> None:
             f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.1f}</text>'
         )
     parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">step, up to {last:.0f}</text>'
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">'
+        f"step, up to {last:.0f}</text>"
     )
     names = [name for name in rows[0] if name.startswith("iou")]
     for number, name in enumerate(names):
         color = COLORS[number % len(COLORS)]
         points = " ".join(
-            f"{x(step):.1f},{y(float(row[name])):.1f}" for step, row in zip(steps, rows, strict=True) if row[name]
+            f"{x(step):.1f},{y(float(row[name])):.1f}"
+            for step, row in zip(steps, rows, strict=True)
+            if row[name]
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
         words = escape(f"{name} {float(rows[-1][name]):.3f}")
-        parts.append(f'<text x="{WIDTH - RIGHT + 8}" y="{TOP + 14 + 18 * number}" fill="{color}">{words}</text>')
+        parts.append(
+            f'<text x="{WIDTH - RIGHT + 8}" y="{TOP + 14 + 18 * number}" fill="{color}">{words}</text>'
+        )
     out.write_text("\n".join([*parts, "</svg>"]) + "\n")

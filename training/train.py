@@ -3,9 +3,9 @@
     python training/train.py --data DATA --init efficientnet-lite0.pth --out RUN [--steps 3000] [--resume]
     python training/train.py --smoke            # a minute on drawn pictures: does everything still run?
 
-RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (every 100 steps; --resume goes on from it) and `qbg-base.onnx`. The
+RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (every 100 steps; --resume goes on from it), `qbg-base.onnx`. The
 picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap and teach most.
-The weights that are kept are a moving average of the trained ones. Must not know how pictures are drawn.
+The weights that are kept are a moving average. Must not know how pictures are drawn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
-import os
 import random
 import signal
 import sys
@@ -92,7 +91,9 @@ def judge(network: Network, store: data.Store, side: int) -> dict[str, float]:
         iou = float((inside & wanted).sum()) / union if union else 1.0
         kind = ("true", "teacher")[pair.kind]
         rows.setdefault(f"{pair.group}/{kind}", []).append((iou, float((found - target).abs().mean())))
-    result = {f"iou {group}": float(np.mean([v for v, _ in values])) for group, values in sorted(rows.items())}
+    result = {
+        f"iou {group}": float(np.mean([v for v, _ in values])) for group, values in sorted(rows.items())
+    }
     result["iou"] = float(np.mean([v for values in rows.values() for v, _ in values]))
     result["mae"] = float(np.mean([d for values in rows.values() for _, d in values]))
     return result
@@ -233,7 +234,9 @@ def start(network: Network, path: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with people/, general/, photos/, teacher/")
-    parser.add_argument("--init", type=Path, help="EfficientNet-Lite0's .pth, or a checkpoint or ONNX file of ours")
+    parser.add_argument(
+        "--init", type=Path, help="EfficientNet-Lite0's .pth, or a checkpoint or ONNX file of ours"
+    )
     parser.add_argument("--out", type=Path, help="folder of this run")
     parser.add_argument("--cache", type=Path, help="folder for the photos as bytes: 0.5 MB each")
     parser.add_argument("--steps", type=int, default=3000)
@@ -282,7 +285,7 @@ def main() -> int:
             return 130
         side = run.stages()[-1][0]
         path = export(run.average, side, out / "qbg-base.onnx")
-        print(f"{path} ({os.path.getsize(path) / 1e6:.1f} MB)")
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

@@ -23,9 +23,8 @@ sys.path.insert(0, str(TRAINING))
 import data
 import drawn
 import export
-from network import Exported, Network
-
 import qbg
+from network import Exported, Network
 
 SIDE = 64
 
