@@ -3,9 +3,9 @@
     python training/train.py --data DATA --init efficientnet-lite0.pth --out RUN [--steps 3000] [--resume]
     python training/train.py --smoke            # a minute on drawn pictures: does everything still run?
 
-RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (every 100 steps; --resume goes on from it), `qbg-base.onnx`. The
-picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap and teach most.
-The weights that are kept are a moving average. Must not know how pictures are drawn.
+RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (each 100 steps; --resume goes on from it), `qbg-base.onnx`.
+The picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap. The weights
+that are kept are a moving average. Must not know how pictures are drawn.
 """
 
 from __future__ import annotations
