@@ -234,9 +234,7 @@ GOALS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model", default=",".join(MODELS), help="names or paths, with commas between"
-    )
+    parser.add_argument("--model", default=",".join(MODELS), help="names or paths, with commas between")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each comparison")
     parser.add_argument("--output", type=Path, help="write the record here")
     asked = parser.parse_args()

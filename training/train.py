@@ -4,7 +4,7 @@
     python training/train.py --smoke            # a minute on drawn pictures: does everything still run?
 
 RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (each 100 steps; --resume goes on from it), `qbg-base.onnx`.
-The picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap. The weights
+The picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap. Weights
 that are kept are a moving average. Must not know how pictures are drawn.
 """
 

@@ -87,6 +87,21 @@ def test_one_bad_pair_stops_nobody(qbg: Run, folders: Path) -> None:
         assert words in run.err
 
 
+def test_an_unreadable_photo_is_left_out_of_the_sheet(qbg: Run, folders: Path) -> None:
+    (folders / "images" / "cat_1.jpg").write_bytes(b"no picture")
+    run = qbg("evaluate", "found", "truth", "--html", "r.html", "-q", cwd=folders)
+    assert run.code == 0, run.err
+    assert (folders / "r.html").read_text().count("data:image/jpeg") == 8
+    assert not [path for path in folders.iterdir() if path.name.startswith(".")], "written whole"
+
+
+def test_when_nothing_can_be_compared_it_says_so(qbg: Run, folders: Path) -> None:
+    (folders / "none").mkdir()
+    run = qbg("evaluate", "none", "truth", "-q", cwd=folders)
+    assert run.code == 1
+    assert "nothing could be compared" in run.out
+
+
 def test_groups_from_a_file(qbg: Run, folders: Path) -> None:
     (folders / "g.csv").write_text("name,group\ncat_1.jpg,a\ncat_2,b\ndog_1,a\n")
     run = qbg("evaluate", "found", "truth", "--groups", "g.csv", "--json", "-q", cwd=folders)

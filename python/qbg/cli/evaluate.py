@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qbg.cli.exits import DONE, SOME_FAILED, UsageError, say, tell
+from qbg.whole import write_whole
 
 if TYPE_CHECKING:
     from qbg.errors import QbgError
@@ -66,6 +68,8 @@ def command(
 ) -> int:
     """Compare masks with true ones: IoU, MAE, F, S and E measures, edges, mattes.
 
+    A mask of another size is resized to its truth. Pictures whose truth is empty count apart, by mean alpha.
+
     Needs the extra: pip install 'qbg[evaluate]'. Exit code 1 if a mask is missing or can't be read.
     """
     _require_scipy()
@@ -110,7 +114,7 @@ def command(
         if remover is not None:
             remover.close()
     if html is not None:
-        Path(html).write_text(page.render(whole), encoding="utf-8")
+        write_whole(Path(html), page.render(whole).encode(), durable=False)
     if csv is not None:
         _write_csv(Path(csv), done)
     if as_json:
@@ -210,10 +214,11 @@ def _line(item: Scored) -> dict[str, Any]:
 def _write_csv(path: Path, done: Evaluation) -> None:
     import csv
 
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["name", *SINGLE, "alpha", "resized"])
-        writer.writeheader()
-        writer.writerows(_line(item) for item in done.scored)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, ["name", *SINGLE, "alpha", "resized"])
+    writer.writeheader()
+    writer.writerows(_line(item) for item in done.scored)
+    write_whole(path, file.getvalue().encode(), durable=False)
 
 
 def _require_scipy() -> None:

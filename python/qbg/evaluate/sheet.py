@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from qbg.errors import QbgError
 from qbg.evaluate.metrics import Plane
-from qbg.evaluate.pairs import fitted, read
+from qbg.evaluate.pairs import PIXELS, fitted, read
 from qbg.evaluate.run import Evaluation, Row, Scored
 from qbg.report.document import Document, Section, Strip, Table
 from qbg.report.document import Row as TableRow
@@ -87,6 +87,8 @@ TEXT = "By IoU, the worst first: the picture, with what was found tinted green; 
 
 
 def _verdict(whole: Row) -> str:
+    if not whole.pictures and not whole.empty:
+        return "nothing could be compared"
     if not whole.pictures:
         return f"{whole.empty} pictures without a subject"
     return f"IoU {whole.values['iou']:.4f}, MAE {whole.values['mae']:.4f} over {whole.pictures} pictures"
@@ -114,8 +116,9 @@ def worst(
             continue
         images = [(_url(Image.fromarray(mask)), "mask"), (_url(Image.fromarray(truth)), "truth")]
         photo = photo_of(item.pair.name)
-        if photo is not None:
-            images.insert(0, (_url(_tinted(photo, mask)), "picture"))
+        picture = None if photo is None else _tinted(photo, mask)
+        if picture is not None:
+            images.insert(0, (_url(picture), "picture"))
         strips.append(Strip(title=f"{item.pair.name}: IoU {_iou(item):.3f}", images=tuple(images)))
     return strips
 
@@ -125,10 +128,16 @@ def _iou(item: Scored) -> float:
     return item.scores.iou
 
 
-def _tinted(photo: Path, mask: Plane) -> Image.Image:
-    with Image.open(photo) as opened:
-        opened.draft("RGB", (2 * SIDE, 2 * SIDE))
-        image = ImageOps.exif_transpose(opened).convert("RGB")
+def _tinted(photo: Path, mask: Plane) -> Image.Image | None:
+    """None for a photo that can't be read: the masks are what this is about."""
+    try:
+        with Image.open(photo) as opened:
+            if opened.width * opened.height > PIXELS:
+                return None
+            opened.draft("RGB", (2 * SIDE, 2 * SIDE))
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
     image.thumbnail((SIDE, SIDE))
     alpha = np.asarray(Image.fromarray(mask).resize(image.size, Image.Resampling.BILINEAR)) / 255.0
     pixels = np.asarray(image) * (1.0 - 0.5 * alpha[:, :, None]) + TINT * 0.5 * alpha[:, :, None]
