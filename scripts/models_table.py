@@ -13,6 +13,8 @@ from pathlib import Path
 from qbg.models import MODELS, UNSUPPORTED, Model
 
 FILE = Path(__file__).resolve().parents[1] / "models" / "README.md"
+CARD = "../python/qbg/models/data/{}.md"
+"""Of the one that comes with qbg."""
 BEGIN, END = "<!-- models:begin -->", "<!-- models:end -->"
 COMMERCIAL = {True: "yes", False: "**no**", None: "nobody says"}
 
@@ -34,7 +36,7 @@ def table() -> str:
 def row(model: Model) -> str:
     """One model's line."""
     size = "" if model.bytes is None else f"{model.bytes:,}"
-    name = f"[{model.name}]({model.origin or model.name + '.md'})"
+    name = f"[{model.name}]({model.origin or CARD.format(model.name)})"
     return (
         f"| {name} | {model.description} | {model.recipe.width}x{model.recipe.height} | {size} "
         f"| {model.license} | {COMMERCIAL[model.commercial]} | {model.evidence} |"

@@ -356,6 +356,10 @@ def test_doctor_and_models(qbg: Run) -> None:
     info = json.loads(qbg("models", "info", "qbg-base", "--json").out)
     assert info["recipe"]["height"] == 320
     assert info["license"] == "Apache-2.0"
+    for heading in ("## Data", "## Quality", "## Limits"):
+        assert heading in info["card"]
+        assert heading in qbg("models", "info", "qbg-base").out
+    assert info["sha256"] in info["card"]
     assert qbg("models", "info", "nothing").code == 3
 
 

@@ -44,7 +44,7 @@ def list_command(as_json: Json = False) -> int:
 
 
 def info_command(name: Name, as_json: Json = False) -> int:
-    """Show one model: file, license, checksums, recipe, and what its graph takes if it is here."""
+    """Show one model: file, license, checksums, recipe, its graph if it is here; a built-in one's card."""
     from qbg.models import MODELS, resolve
 
     model = MODELS.get(name)
@@ -63,12 +63,25 @@ def info_command(name: Name, as_json: Json = False) -> int:
             "network": asdict(found.network),
             "notes": list(found.notes),
         }
+    card = None if model is None else _card(model)
     if as_json:
-        tell(json.dumps(facts, indent=2))
-    else:
-        for line in lines(facts):
-            tell(line)
+        tell(json.dumps(facts | {"card": card}, indent=2))
+        return DONE
+    for line in lines(facts):
+        tell(line)
+    if card is not None:
+        tell(f"\n{card}")
     return DONE
+
+
+def _card(model: Model) -> str | None:
+    """What is known of a built-in one, in Markdown: data, quality by kind of picture, limits."""
+    from pathlib import Path
+
+    import qbg.models
+
+    path = Path(qbg.models.__file__).parent / "data" / f"{model.name}.md"
+    return path.read_text(encoding="utf-8") if model.builtin and path.is_file() else None
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
