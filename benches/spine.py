@@ -34,7 +34,8 @@ from qbg import _native, models
 from qbg.bench import compare
 from qbg.options import Options
 
-MODEL = Path(models.resolve(models.COMPARED).network.path)
+MODEL = models.COMPARED
+"""Of all parts: what rembg runs too. `qbg models download u2netp` brings it here."""
 PHOTO_SIZE = (640, 480)
 BIG_SIZE = (4032, 3024)
 
@@ -95,6 +96,11 @@ class Part:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def weights() -> Path:
+    """The file of `MODEL`."""
+    return Path(models.resolve(MODEL).network.path)
+
+
 def per_second(count: int, times: list[float]) -> str:
     """A rate as text."""
     return f"{count / statistics.median(times):.2f} photos/s"
@@ -107,7 +113,7 @@ def interval(ratio: dict[str, float]) -> str:
 
 def check_masks(context: Context, target: Path) -> None:
     """The cut-outs' alpha is the network's mask: IoU with Pillow's way at least 0.995 on four photos."""
-    callers = rivals.Callers(MODEL, [])
+    callers = rivals.Callers(weights(), [])
     for path in sorted(context.photos().iterdir())[:4]:
         image = Image.open(path).convert("RGB")
         logits = callers._session.run(callers._output, {callers._input: rivals.preprocess(image)})[0][0, 0]
@@ -133,7 +139,7 @@ def part_folder(context: Context) -> Part:
     one.mkdir(exist_ok=True)
     shutil.copy(sorted(source.iterdir())[0], one)
     feeds = [rivals.preprocess(image) for image in context.images()]
-    callers = rivals.Callers(MODEL, feeds)
+    callers = rivals.Callers(weights(), feeds)
     walls: list[float] = []
     ones: list[float] = []
 
@@ -250,7 +256,7 @@ def part_preprocess(context: Context) -> Part:
 
     images = context.images()[:16]
     native = [crossing(np.asarray(image)) for image in images]
-    model = models.resolve(models.COMPARED)
+    model = models.resolve(MODEL)
     recipe = model.recipe
     repeat = 1 if context.quick else 4
     null = engine.make("null", model.network)
@@ -339,7 +345,7 @@ def part_scaling(context: Context) -> Part:
     source.mkdir()
     for path in sorted(context.photos().iterdir())[:24]:
         os.link(path, source / path.name)
-    callers = rivals.Callers(MODEL, [rivals.preprocess(image) for image in context.images()[:24]])
+    callers = rivals.Callers(weights(), [rivals.preprocess(image) for image in context.images()[:24]])
     removers = {workers: qbg.Remover(MODEL, workers=workers) for workers in (1, 2)}
 
     def ours(workers: int) -> float:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import qbg
-from conftest import SAMPLES
+from conftest import SAMPLES, needs_u2netp
+from oracles import any_recipe
 from oracles import recipe as by_hand
 from qbg.bench import gate, pictures
 from qbg.bench.reference import Reference, sizes
@@ -48,10 +50,21 @@ def check(quick_model: Path) -> Callable[[Path], Gate]:
     return run
 
 
+@needs_u2netp
+def test_the_reference_is_the_oracle_for_rembgs_recipe() -> None:
+    resolved, path = resolve("u2netp"), SAMPLES / "coat.jpg"
+    reference = Reference(resolved.network, resolved.recipe)
+    expected = by_hand.mask(by_hand.session(Path(resolved.network.path)), by_hand.load(path))
+    assert np.abs(reference.alpha(path).astype(int) - expected).max() <= 1
+
+
 def test_the_reference_is_the_oracle_for_the_built_in_model() -> None:
     resolved, path = resolve(None), SAMPLES / "coat.jpg"
     reference = Reference(resolved.network, resolved.recipe)
-    expected = by_hand.mask(by_hand.session(Path(resolved.network.path)), by_hand.load(path))
+    values, image = asdict(resolved.recipe), by_hand.load(path)
+    session = by_hand.session(Path(resolved.network.path))
+    planes = session.run(None, {"input": any_recipe.tensor(image, values).astype(np.float32)})[0]
+    expected = any_recipe.alpha(planes[0], image.size, values)
     assert np.abs(reference.alpha(path).astype(int) - expected).max() <= 1
 
 
