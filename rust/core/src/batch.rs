@@ -173,6 +173,7 @@ struct Arriving {
     arrivals_ns: Option<Arc<[u64]>>,
     started_ns: u64,
     next: u64,
+    sweeper: sink::Sweeper,
 }
 
 impl Arriving {
@@ -187,7 +188,10 @@ impl pool::Feed<Item> for Arriving {
         let arrival_ns = self.arrival_ns().unwrap_or(0);
         let task = match &mut self.inputs {
             Inputs::Files(files) => match Iterator::next(files)? {
-                Ok(job) => Task::File(job),
+                Ok(job) => {
+                    self.sweeper.look(&job.output);
+                    Task::File(job)
+                }
                 Err(error) => Task::Failed(Box::new(error)),
             },
             Inputs::Calls(left) => {
@@ -346,7 +350,8 @@ impl Batch {
         }
         let rows = setup.trial.is_some().then(Vec::new);
         let count = setup.trial.as_ref().and_then(Trial::count);
-        let feed = Arriving { inputs, arrivals_ns, started_ns, next: 0 };
+        let sweeper = sink::Sweeper::default();
+        let feed = Arriving { inputs, arrivals_ns, started_ns, next: 0, sweeper };
         let images = Images { setup, control: Arc::clone(&control), started_ns };
         let run = pool::start(images, feed, options);
         let total = Arc::new(AtomicU64::new(count.unwrap_or(UNKNOWN)));

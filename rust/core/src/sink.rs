@@ -5,6 +5,10 @@
 //! that [`is_temporary`] knows by its name. The sibling's name is short and never built from the
 //! output's, so outputs may have names as long as the file system allows.
 //!
+//! Its writer holds a lock on it until it is renamed, and a lock ends with its process, however
+//! that ends: a temporary that can be locked is a dead run's, and [`Sweeper`] removes it. A file
+//! system without locks keeps its leftovers.
+//!
 //! Inputs are never touched: an output that is the input itself (by device and inode, also through
 //! links) is refused. A link at the output's place is replaced, not followed.
 //!
@@ -12,9 +16,11 @@
 //! Left out: permissions and owner of a replaced file (the new one follows the umask), and with
 //! `fsync` the folders above the output's own.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -125,7 +131,12 @@ impl Sink {
         may_replace(input, output)?;
         let folder = output.parent().unwrap_or(Path::new(""));
         let file = self.create(folder)?;
-        let written = fill(file, bytes, fsync).and_then(|()| self.publish(output));
+        // The second descriptor keeps the lock until the rename, and the first can be closed
+        // before it, which is when some file systems tell that the disk is full.
+        let written = file.try_clone().and_then(|_locked| {
+            fill(file, bytes, fsync)?;
+            self.publish(output)
+        });
         if let Err(source) = written {
             // The first error is the one to tell; a file that can't be removed is known by name.
             let _ = fs::remove_file(&self.temporary);
@@ -145,7 +156,9 @@ impl Sink {
             // `create_new` never opens what is there, be it a file or a link. The descriptor is
             // closed on exec: std sees to it.
             match OpenOptions::new().write(true).create_new(true).open(&self.temporary) {
-                Ok(file) => return Ok(file),
+                Ok(file) if is_claimed(&file) => return Ok(file),
+                // A sweep came between the making and the locking.
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !made => {
                     fs::create_dir_all(folder).map_err(Kind::io("cannot create the folder"))?;
@@ -175,6 +188,76 @@ impl Sink {
     fn publish(&self, output: &Path) -> io::Result<()> {
         fs::rename(&self.temporary, output)
     }
+}
+
+/// Removes what dead runs left, in each folder that a run writes to, once.
+#[derive(Debug, Default)]
+pub struct Sweeper {
+    /// The last output's folder: nearly always the next one's too.
+    last: Option<PathBuf>,
+    /// Hashes, so that a million folders take little.
+    seen: HashSet<u64>,
+    state: RandomState,
+}
+
+impl Sweeper {
+    /// To be called for each output before it is written.
+    pub fn look(&mut self, output: &Path) {
+        let folder = output.parent().unwrap_or(Path::new(""));
+        if self.last.as_deref() == Some(folder) {
+            return;
+        }
+        self.last = Some(folder.to_path_buf());
+        if self.seen.insert(self.state.hash_one(folder)) {
+            sweep(folder);
+        }
+    }
+}
+
+/// Removes the temporaries in `folder` that nobody is writing. What can't be looked at or removed
+/// stays: it is in nobody's way.
+#[cfg(unix)]
+fn sweep(folder: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !is_file || !is_temporary(&entry.file_name()) {
+            continue;
+        }
+        let path = entry.path();
+        let opened = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(&path);
+        // Removed while it is locked, so that a writer who made it a moment ago sees either that
+        // it is taken or that it is gone.
+        if let Ok(file) = opened
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Elsewhere an open file can't be removed, and locks keep others from reading.
+#[cfg(not(unix))]
+fn sweep(_: &Path) {}
+
+/// Locks a new temporary; false if a sweep was quicker.
+#[cfg(unix)]
+fn is_claimed(file: &File) -> bool {
+    use std::fs::TryLockError;
+    use std::os::unix::fs::MetadataExt;
+    match file.try_lock() {
+        Ok(()) => file.metadata().is_ok_and(|facts| facts.nlink() > 0),
+        Err(TryLockError::WouldBlock) => false,
+        // No locks here: then no sweep gets one either.
+        Err(TryLockError::Error(_)) => true,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_claimed(_: &File) -> bool {
+    true
 }
 
 /// Takes a finished output away again, for runs that only measure.

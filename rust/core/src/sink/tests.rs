@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Existing, Sink, existing, is_temporary};
+use super::{Existing, Sink, Sweeper, existing, is_temporary};
 use crate::encode::{Encoder, Format, Meta, Options};
 use crate::error::Kind;
 use crate::image::{Pixels, Raster, Size};
@@ -130,6 +130,54 @@ fn only_our_temporaries_are_known() {
     ] {
         assert!(!is_temporary(OsStr::new(name)), "{name}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sweep_takes_what_nobody_writes_and_nothing_else() {
+    let folder = Folder::new();
+    let written = fs::File::create(folder.path(".qbg-1-0-1.tmp")).unwrap();
+    written.try_lock().unwrap();
+    fs::write(folder.path(".qbg-1-0-2.tmp"), b"left").unwrap();
+    fs::write(folder.path(".qbg-1-0.tmp"), b"another's").unwrap();
+    fs::write(folder.path("a.png"), b"x").unwrap();
+    fs::create_dir(folder.path(".qbg-1-0-3.tmp")).unwrap();
+    std::os::unix::fs::symlink(folder.path("a.png"), folder.path(".qbg-1-0-4.tmp")).unwrap();
+    let mut sweeper = Sweeper::default();
+    sweeper.look(&folder.path("b.png"));
+    let kept = [".qbg-1-0-1.tmp", ".qbg-1-0-3.tmp", ".qbg-1-0-4.tmp", ".qbg-1-0.tmp", "a.png"];
+    assert_eq!(folder.names(), kept);
+    drop(written);
+    sweeper.look(&folder.path("c.png"));
+    assert_eq!(folder.names(), kept, "a folder is swept once a run");
+    Sweeper::default().look(&folder.path("c.png"));
+    assert_eq!(folder.names(), kept[1..]);
+}
+
+/// Sweeps that fall between a temporary's making, locking, and renaming.
+#[cfg(unix)]
+#[test]
+#[allow(clippy::disallowed_methods, reason = "threads of a test")]
+fn no_sweep_takes_what_is_being_written() {
+    let folder = Folder::new();
+    let left = AtomicUsize::new(2);
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (folder, left) = (&folder, &left);
+            scope.spawn(move || {
+                let mut sink = Sink::new(number);
+                for i in 0..2_000 {
+                    let output = folder.path(format!("{number}-{}.png", i % 5));
+                    sink.write(None, &output, b"whole", false).unwrap();
+                }
+                left.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while left.load(Ordering::Relaxed) > 0 {
+            super::sweep(&folder.0);
+        }
+    });
+    assert_eq!(folder.names().len(), 10);
 }
 
 #[test]

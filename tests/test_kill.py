@@ -1,0 +1,83 @@
+"""A run that is killed at any moment and begun again ends as if nothing had happened.
+
+Kills are SIGKILL: nothing in the process can tidy up.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import qbg_command
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="SKIPPED: SIGKILL is POSIX's")
+Run = Callable[..., Any]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Noise, which no encoder makes small: much of a run is writing."""
+    folder = tmp_path / "in"
+    for i in range(60):
+        pixels = np.random.default_rng(i).integers(0, 256, (200, 300, 3), np.uint8)
+        path = folder / f"{i % 3}" / f"{i}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+def test_killed_ten_times_and_begun_again(inputs: Path, tmp_path: Path, quick_model: Path, qbg: Run) -> None:
+    options = ["--model", str(quick_model), "--workers", "2", "--png-level", "1"]
+    before = _digests(inputs)
+    undisturbed = tmp_path / "undisturbed"
+    assert qbg("remove", inputs, undisturbed, *options).code == 0
+    wanted = _digests(undisturbed)
+    assert len(wanted) == 60
+
+    out = tmp_path / "out"
+    moments = random.Random(7)
+    kills = 0
+    for _ in range(10):
+        there = len(list(out.rglob("*.png")))
+        command = [*qbg_command(), "remove", str(inputs), str(out), *options, "--quiet"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+            while running.poll() is None and len(list(out.rglob("*.png"))) <= there:
+                time.sleep(0.001)
+            time.sleep(moments.uniform(0, 0.02))
+            running.kill()
+            kills += running.wait() == -9
+        for path in out.rglob("*.png"):
+            assert _whole(path), path
+    assert kills > 1
+
+    # What a kill in the middle of a write leaves, whether or not one of those above was.
+    (out / "1").mkdir(parents=True, exist_ok=True)
+    (out / "1" / ".qbg-4194304-0-0.tmp").write_bytes(b"half a pic")
+    last = qbg("remove", inputs, out, *options)
+    assert last.code == 0, last.err
+    assert _digests(out) == wanted
+    assert _digests(inputs) == before
+
+
+def _whole(path: Path) -> bool:
+    with Image.open(path) as image:
+        image.load()
+    return True
