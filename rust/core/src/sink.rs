@@ -193,8 +193,6 @@ impl Sink {
 /// Removes what dead runs left, in each folder that a run writes to, once.
 #[derive(Debug, Default)]
 pub struct Sweeper {
-    /// The last output's folder: nearly always the next one's too.
-    last: Option<PathBuf>,
     /// Hashes, so that a million folders take little.
     seen: HashSet<u64>,
     state: RandomState,
@@ -204,10 +202,6 @@ impl Sweeper {
     /// To be called for each output before it is written.
     pub fn look(&mut self, output: &Path) {
         let folder = output.parent().unwrap_or(Path::new(""));
-        if self.last.as_deref() == Some(folder) {
-            return;
-        }
-        self.last = Some(folder.to_path_buf());
         if self.seen.insert(self.state.hash_one(folder)) {
             sweep(folder);
         }
@@ -219,8 +213,7 @@ impl Sweeper {
 #[cfg(unix)]
 fn sweep(folder: &Path) {
     use std::os::unix::fs::OpenOptionsExt;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(or_here(folder)) else { return };
     for entry in entries.flatten() {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if !is_file || !is_temporary(&entry.file_name()) {
@@ -336,8 +329,13 @@ fn close(file: File) -> io::Result<()> {
 /// Makes the rename itself lasting.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
+    File::open(or_here(folder))?.sync_all()
+}
+
+/// The empty path means the current folder.
+#[cfg(unix)]
+fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Elsewhere folders can't be opened as files.
