@@ -116,7 +116,8 @@ class Run:
     def cancel(self) -> None:
         """Workers finish or abandon the image in hand and take no other. Returns at once."""
     def summary(self) -> dict[str, Any]:
-        """After the end: `images`, `done`, `skipped`, `failed`, `cancelled`, `seconds`,
+        """After the end: `images`, `done`, `skipped`, `failed`, `cancelled`, `stopped` (why, if by itself),
+        `seconds`,
         `stage_seconds` (by stage), `service_ns` (percentiles: `p50`, `p90`, `p95`, `p99`, `max`),
         `steals` (`own`, `injector`, `local`, `remote`), `idle_seconds`, `workers`,
         `pixels`, `bytes_in`, `bytes_out`, `unpinned` (workers that the system wouldn't pin),

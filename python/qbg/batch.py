@@ -107,6 +107,7 @@ class Batch:
             failed=tuple(self.failures()),
             warnings=tuple(self._run.warnings()),
             cancelled=bool(raw["cancelled"]),
+            stopped=raw["stopped"],
             seconds=seconds,
             images_per_s=done / seconds if seconds > 0 else 0.0,
             stage_seconds={name: float(value) for name, value in raw["stage_seconds"].items()},

@@ -100,6 +100,8 @@ class FolderOptions:
         overwrite: redo outputs that are up to date.
         fsync: make each output durable before it is renamed.
         fail_fast: stop at the first failure.
+        journal: path of a file to which a line of JSON is appended for each finished image. None: none.
+        resume: skip what the journal says is done, without a look at time stamps.
         inputs_are: `paths`, `globs`, or `list` (one file with a path per line; `-` is standard input).
     """
 
@@ -108,11 +110,19 @@ class FolderOptions:
     overwrite: bool = False
     fsync: bool = False
     fail_fast: bool = False
+    journal: str | bytes | None = None
+    resume: bool = False
     inputs_are: str = "paths"
 
     def __post_init__(self) -> None:
-        for name in ("recursive", "overwrite", "fsync", "fail_fast"):
+        for name in ("recursive", "overwrite", "fsync", "fail_fast", "resume"):
             truth(name, getattr(self, name))
+        if self.journal is not None and not isinstance(self.journal, str | bytes):
+            raise TypeError(f"option `journal` is {self.journal!r}, but must be a path")
+        if self.resume and self.journal is None:
+            raise ValueError("`resume` needs a `journal`: the file that says what is done")
+        if self.resume and self.overwrite:
+            raise ValueError("`resume` and `overwrite` exclude each other")
         one_of("on_collision", self.on_collision, COLLISIONS)
         one_of("inputs_are", self.inputs_are, INPUTS)
 

@@ -265,6 +265,8 @@ class Remover:
         on_collision: str = "fail",
         fsync: bool = False,
         fail_fast: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = False,
         on_progress: Callable[[Progress], object] | None = None,
         **options: Any,
     ) -> Summary:
@@ -281,6 +283,9 @@ class Remover:
             on_collision: `fail` or `rename`, when two pictures want one output.
             fsync: make each output durable before it is renamed.
             fail_fast: stop at the first failure.
+            journal: a file to which a line of JSON is appended for each finished image.
+            resume: skip what the journal says is done with this model and these options, without a
+                look at time stamps.
             on_progress: called about ten times a second, on this thread.
             options: as for `cutout`.
 
@@ -293,6 +298,8 @@ class Remover:
             on_collision=on_collision,
             fsync=fsync,
             fail_fast=fail_fast,
+            journal=None if journal is None else native_path(path_text("journal", journal)),
+            resume=resume,
         )
         # The separator says that a folder is meant, also where nothing is there yet.
         batch = self.start([os.fspath(src)], os.path.join(os.fspath(dst), ""), folder, **options)
@@ -318,6 +325,7 @@ class Remover:
 
         Raises:
             ValueError: the trial is impossible, or the inputs can't be taken more than once.
+            OutputError: the journal can't be opened or read.
         """
         self._check()
         chosen = self._chosen(options)

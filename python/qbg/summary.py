@@ -66,6 +66,7 @@ class Summary:
         failed: one `Failure` per image that failed, in the order in which they happened.
         warnings: one line each, as when only an animation's first frame was taken.
         cancelled: whether the batch was stopped before its end.
+        stopped: why, where it stopped by itself: no room for outputs, a journal that can't be written.
         seconds: wall-clock time from the first look at the inputs to the last output; no model loading.
         images_per_s: `done` / `seconds`; 0 when nothing was done.
         stage_seconds: by stage, summed over the workers: it exceeds `seconds` when several work.
@@ -107,6 +108,7 @@ class Summary:
     precision: str
     workers: int
     unpinned: int = 0
+    stopped: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as what `json.dumps` takes; paths that aren't valid UTF-8 are escaped."""

@@ -86,6 +86,10 @@ Glob = Annotated[bool, typer.Option("--glob", help="Inputs are patterns, such as
 OnCollision = Annotated[
     str, typer.Option(metavar="WORD", help="When two inputs want one output: fail or rename.")
 ]
+Journal = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Append a line of JSON for each finished picture.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip what the journal says is done.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be written, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]

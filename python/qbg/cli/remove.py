@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from qbg.batch import native_path
 from qbg.cli import arguments as a
 from qbg.cli.choice import Asked, choose
 from qbg.cli.download import bring_named
@@ -45,6 +46,8 @@ def command(
     from_file: a.FromFile = None,
     glob: a.Glob = False,
     on_collision: a.OnCollision = "fail",
+    journal: a.Journal = None,
+    resume: a.Resume = False,
     fail_fast: a.FailFast = False,
     dry_run: a.DryRun = False,
     as_json: a.Json = False,
@@ -85,6 +88,8 @@ def command(
             overwrite=overwrite,
             fsync=fsync,
             fail_fast=fail_fast,
+            journal=None if journal is None else native_path(journal),
+            resume=resume,
             inputs_are=places.inputs_are,
         )
     except (ValueError, TypeError) as error:
@@ -115,6 +120,8 @@ def _run(
     as_json, quiet, verbose = talk
     console = Console(quiet=quiet, verbose=verbose)
     if places.stream:
+        if folder.journal is not None:
+            raise UsageError("a picture through standard input or output leaves no line in a journal")
         check_stream(places, overwrite=folder.overwrite, as_json=as_json)
     try:
         chosen = choose(asked, places.count)

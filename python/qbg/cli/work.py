@@ -59,7 +59,7 @@ def run_batch(batch: Batch, console: Console) -> tuple[Summary, int]:
 def _exit_code(summary: Summary, stopped: bool) -> int:
     if stopped:
         return INTERRUPTED
-    return SOME_FAILED if summary.failed else DONE
+    return SOME_FAILED if summary.failed or summary.stopped else DONE
 
 
 @contextmanager

@@ -76,6 +76,8 @@ class Console:
         self.close()
         self._warnings(summary.warnings)
         self.failures(summary.failed)
+        if summary.stopped is not None:
+            self.error(f"stopped: {summary.stopped}")
         self.say(summary_line(summary))
         for line in stage_lines(summary):
             self.detail(line)

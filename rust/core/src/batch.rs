@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::crew::{Crew, Loan};
 use crate::error::{Error, Kind, Stage};
+use crate::journal::{self, Journal};
 use crate::meter::{self, Counters, Histogram, Stages};
 use crate::pipeline::{FileOptions, Options, Pipeline, Status, Trace};
 use crate::pool::{self, Control, Fault, Parts, Run, Work};
@@ -28,6 +29,10 @@ use crate::trial::{self, Outcome, Row, Times, Trial};
 
 /// Failures that are kept with their text.
 pub const MOST_FAILURES: usize = 100_000;
+
+/// Outputs in a row for which there was no room, before a run stops by itself: one may have been
+/// larger than what is left, more say that the disk is full.
+pub const MOST_FULL: u64 = 3;
 
 /// Wraps a worker thread's whole life, for what must live as long as the thread does.
 pub type Enter = dyn Fn(&mut dyn FnMut()) + Send + Sync;
@@ -49,6 +54,8 @@ pub struct Setup {
     pub files: FileOptions,
     /// Stop at the first failure.
     pub fail_fast: bool,
+    /// Where finished images are noted, and what was finished before.
+    pub journal: Option<Journal>,
     /// For measuring.
     pub trial: Option<Trial>,
 }
@@ -139,8 +146,57 @@ struct Record {
 
 struct Images {
     setup: Setup,
-    control: Arc<OnceLock<Control>>,
+    brake: Arc<Brake>,
     started_ns: u64,
+}
+
+/// Lets a worker stop the run that it is part of, from the first moment on.
+#[derive(Default)]
+struct Brake {
+    pulled: AtomicBool,
+    control: OnceLock<Control>,
+    /// Why, if it wasn't asked for.
+    reason: OnceLock<String>,
+    /// Outputs in a row for which there was no room.
+    full: AtomicU64,
+}
+
+impl Brake {
+    fn pull(&self) {
+        self.pulled.store(true, Ordering::SeqCst);
+        if let Some(control) = self.control.get() {
+            control.cancel();
+        }
+    }
+
+    fn pull_because(&self, reason: String) {
+        // The first reason is the one to tell.
+        let _ = self.reason.set(reason);
+        self.pull();
+    }
+
+    /// The control is there once the workers are; they may have pulled before.
+    fn attach(&self, control: &Control) {
+        let _ = self.control.set(control.clone());
+        if self.pulled.load(Ordering::SeqCst) {
+            control.cancel();
+        }
+    }
+
+    /// Counts outputs that found no room, and stops the run when there are too many in a row.
+    fn watch_disk(&self, status: &Status) {
+        let full = match status {
+            Status::Done => return self.full.store(0, Ordering::Relaxed),
+            Status::Skipped => return,
+            Status::Failed(error) => error.is_disk_full(),
+        };
+        if full && self.full.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_FULL {
+            self.pull_because(format!(
+                "there is no room for outputs ({MOST_FULL} failed in a row): \
+                 free some space and run again, which goes on where this run stopped"
+            ));
+        }
+    }
 }
 
 /// What a worker has: its pipeline and its number.
@@ -223,7 +279,10 @@ impl Images {
     ) -> (Status, Option<PathBuf>) {
         match task {
             Task::File(job) => {
-                let Setup { options, files, trial, .. } = &self.setup;
+                let Setup { options, files, trial, journal, .. } = &self.setup;
+                if journal.as_ref().is_some_and(|journal| journal.is_done(job)) {
+                    return (Status::Skipped, None);
+                }
                 let reuse = trial.as_ref().is_none_or(|trial| trial.reuse);
                 let status = pipeline.run(|pipeline| {
                     if !reuse {
@@ -231,6 +290,7 @@ impl Images {
                     }
                     pipeline.file(job, options, files, trace)
                 });
+                self.note(job, &status, trace);
                 let noted = trace.notes().next().is_some();
                 (status, noted.then(|| std::mem::take(&mut job.input)))
             }
@@ -239,6 +299,22 @@ impl Images {
                 Task::Failed(error) => (Status::Failed(error), None),
                 _ => (Status::Skipped, None),
             },
+        }
+    }
+
+    /// A line in the journal, if there is one. A run whose journal can't be written stops: whoever
+    /// asked for it relies on it.
+    fn note(&self, job: &Job, status: &Status, trace: &Trace) {
+        let Some(journal) = &self.setup.journal else { return };
+        let (outcome, error) = match status {
+            Status::Done => (journal::Outcome::Done, None),
+            Status::Skipped => (journal::Outcome::Skipped, None),
+            Status::Failed(error) => (journal::Outcome::Failed, Some(error.to_string())),
+        };
+        let (stages, error) = (&trace.stages, error.as_deref());
+        let entry = journal::Entry { job, outcome, pixels: trace.pixels, stages, error };
+        if let Err(error) = journal.write(&entry) {
+            self.brake.pull_because(format!("the journal can't be written: {error}"));
         }
     }
 
@@ -282,21 +358,26 @@ impl Work for Images {
         let (status, noted) = self.perform(&mut seat.pipeline, task, trace);
         times.end_ns = self.since_start_ns();
         let status = self.thin_out(task, times.index, status, trace);
-        let stop = self.setup.fail_fast && matches!(status, Status::Failed(_));
-        if let Some(control) = self.control.get().filter(|_| stop) {
-            control.cancel();
+        self.brake.watch_disk(&status);
+        if self.setup.fail_fast && matches!(status, Status::Failed(_)) {
+            self.brake.pull();
         }
         Record { status, trace: *trace, times: *times, noted }
     }
 
     fn panicked(&self, item: &Item, message: String) -> Record {
-        let path = match &item.task {
-            Task::File(job) => Some(job.input.as_path()),
+        let job = match &item.task {
+            Task::File(job) => Some(job),
             _ => None,
         };
-        let error = Kind::Panic { message }.at(item.trace.stage, path);
+        let error =
+            Kind::Panic { message }.at(item.trace.stage, job.map(|job| job.input.as_path()));
+        let status = Status::Failed(Box::new(error));
+        if let Some(job) = job {
+            self.note(job, &status, &item.trace);
+        }
         let times = Times { end_ns: self.since_start_ns(), ..item.times };
-        Record { status: Status::Failed(Box::new(error)), trace: item.trace, times, noted: None }
+        Record { status, trace: item.trace, times, noted: None }
     }
 }
 
@@ -310,6 +391,7 @@ pub struct Batch {
     stop_counting: Arc<AtomicBool>,
     counting: Option<JoinHandle<()>>,
     started_ns: u64,
+    brake: Arc<Brake>,
     end: Option<End>,
 }
 
@@ -322,6 +404,8 @@ pub struct End {
     pub fault: Option<String>,
     /// Whether it was asked to stop.
     pub cancelled: bool,
+    /// Why it stopped by itself, if not for a fault: no room for outputs, no journal.
+    pub stopped: Option<String>,
     /// From start to end.
     pub elapsed_ns: u64,
     /// Workers that the system wouldn't pin.
@@ -336,7 +420,7 @@ impl Batch {
     /// `inputs` must keep it.
     pub fn start(mut setup: Setup, inputs: Inputs, side_walk: Option<SideWalk>) -> Batch {
         let started_ns = meter::now_ns();
-        let control = Arc::new(OnceLock::new());
+        let brake = Arc::new(Brake::default());
         let mut options = pool::Options::new(setup.places.clone());
         let arrivals_ns = setup.trial.as_ref().and_then(|trial| trial.arrivals_ns.clone());
         if let Some(&Trial { stealing, lock_free, ring, mmap, .. }) = setup.trial.as_ref() {
@@ -351,8 +435,13 @@ impl Batch {
         let rows = setup.trial.is_some().then(Vec::new);
         let count = setup.trial.as_ref().and_then(Trial::count);
         let sweeper = sink::Sweeper::default();
+        let mut progress = Progress { rows, ..Progress::default() };
+        if let Some(journal) = setup.journal.as_ref().filter(|journal| journal.unreadable() > 0) {
+            let note = "lines that can't be read were passed over";
+            progress.notes.insert(note, (1, journal.path().to_path_buf()));
+        }
         let feed = Arriving { inputs, arrivals_ns, started_ns, next: 0, sweeper };
-        let images = Images { setup, control: Arc::clone(&control), started_ns };
+        let images = Images { setup, brake: Arc::clone(&brake), started_ns };
         let run = pool::start(images, feed, options);
         let total = Arc::new(AtomicU64::new(count.unwrap_or(UNKNOWN)));
         let stop_counting = Arc::new(AtomicBool::new(false));
@@ -360,16 +449,18 @@ impl Batch {
             let (total, stop) = (Arc::clone(&total), Arc::clone(&stop_counting));
             count_beside(walk, total, stop)
         });
-        let control = control.get_or_init(|| run.control()).clone();
+        let control = run.control();
+        brake.attach(&control);
         Batch {
             run: Some(run),
             control,
-            progress: Progress { rows, ..Progress::default() },
+            progress,
             drained: Vec::new(),
             total,
             stop_counting,
             counting,
             started_ns,
+            brake,
             end: None,
         }
     }
@@ -436,6 +527,7 @@ impl Batch {
             workers: report.workers,
             fault,
             cancelled: report.cancelled,
+            stopped: self.brake.reason.get().cloned(),
             elapsed_ns,
             unpinned: report.unpinned,
         });

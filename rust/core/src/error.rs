@@ -155,6 +155,9 @@ pub enum Kind {
     /// The output is the input itself.
     #[error("the output would overwrite an input")]
     OverwritesInput,
+    /// A file is there, but not of the kind that is to be added to.
+    #[error("this is no journal: it doesn't begin as one")]
+    NotAJournal,
     /// A link leads back to a folder above it.
     #[error("a link leads back to a folder that is being walked")]
     LinkLoop,
@@ -225,6 +228,7 @@ impl Kind {
             Kind::Collision { .. } => Some("rename one of them, or pass --on-collision rename"),
             Kind::OverwritesInput => Some("choose another output folder or format"),
             Kind::Foreign => Some("pass --overwrite to replace it, or choose another output"),
+            Kind::NotAJournal => Some("name another file, which may be new"),
             Kind::LinkLoop => Some("remove the link, or name the folders without it"),
             Kind::Name { .. } => Some("rename the file or the folder"),
             Kind::Encode { .. } => Some("choose another --format, or a smaller picture"),
@@ -233,7 +237,9 @@ impl Kind {
             Kind::Cancelled => Some("run again to do the rest"),
             Kind::Io { source, .. } => Some(match source.kind() {
                 io::ErrorKind::PermissionDenied => "check the permissions",
-                io::ErrorKind::StorageFull => "free some space and run again",
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space and run again"
+                }
                 io::ErrorKind::NotFound => {
                     "check the name; the file may have been moved or removed"
                 }
@@ -254,6 +260,15 @@ pub struct Error {
     pub path: Option<PathBuf>,
     /// What happened.
     pub kind: Kind,
+}
+
+impl Error {
+    /// Whether there was no room for an output.
+    pub fn is_disk_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        self.stage == Stage::Write
+            && matches!(&self.kind, Kind::Io { source, .. } if full.contains(&source.kind()))
+    }
 }
 
 impl fmt::Display for Error {

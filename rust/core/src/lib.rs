@@ -9,6 +9,7 @@
 //! [`batch`] puts many of them on the workers of [`pool`]; [`crew`] keeps the workers' pipelines
 //! warm between batches and lends them for single images; [`slot`] is the memory that a worker
 //! shares with the engine, which is the caller's and is called through [`pipeline::Infer`].
+//! [`journal`] notes what a batch has finished, for a run that goes on where others stopped.
 //! [`topology`] says where workers run, [`meter`] reads the clock, [`trial`] says how a batch is
 //! run when it is measured.
 //!
@@ -28,6 +29,7 @@ pub mod decode;
 pub mod encode;
 pub mod error;
 pub mod image;
+pub mod journal;
 pub mod mapped;
 pub mod mask;
 pub mod meter;

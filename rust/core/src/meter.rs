@@ -10,7 +10,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::Stage;
 
@@ -28,6 +28,13 @@ pub fn now_ns() -> u64 {
 #[allow(clippy::disallowed_methods)] // this module is where the clock is read
 fn instant() -> Instant {
     Instant::now()
+}
+
+/// Seconds since 1970, for what is read by people and other machines.
+#[allow(clippy::disallowed_methods)] // this module is where the clock is read
+pub fn unix_s() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// How long each stage of one image took, in nanoseconds.

@@ -217,6 +217,7 @@ fn repeated(picture: &Path, trial: Trial) -> (Vec<usize>, u64) {
         options: Options::default(),
         files: FileOptions { overwrite: true, fsync: false, digest: "00ff".to_owned() },
         fail_fast: true,
+        journal: None,
         trial: Some(trial),
     };
     let job = Job { id: 0, input: picture.to_owned(), output: picture.with_extension("out.png") };

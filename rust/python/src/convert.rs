@@ -155,6 +155,15 @@ pub fn file_options(folder: &Bound<'_, PyAny>, digest: String) -> PyResult<FileO
     Ok(FileOptions { overwrite: attr(folder, "overwrite")?, fsync: attr(folder, "fsync")?, digest })
 }
 
+/// Path of the journal, and whether it says what is done; None without one.
+pub fn journal(folder: &Bound<'_, PyAny>) -> PyResult<Option<(PathBuf, bool)>> {
+    let named = folder.getattr("journal")?;
+    if named.is_none() {
+        return Ok(None);
+    }
+    Ok(Some((path(&named)?, attr(folder, "resume")?)))
+}
+
 /// Whether the first failure stops the batch.
 pub fn fail_fast(folder: &Bound<'_, PyAny>) -> PyResult<bool> {
     attr(folder, "fail_fast")

@@ -16,6 +16,7 @@ use qbg_core::batch::{Batch, Enter, Inputs, Setup};
 use qbg_core::crew::Crew;
 use qbg_core::error::{Error, Stage, readable};
 use qbg_core::image::Size;
+use qbg_core::journal::Journal;
 use qbg_core::pipeline::{
     Background, Infer, Input, Options, OutputShape, Picture, Pipeline, Trace,
 };
@@ -245,6 +246,14 @@ impl Core {
                 named.inputs(py, trial.as_ref())?
             }
         };
+        let journal = convert::journal(folder)?;
+        let journal = journal.map(|(path, resume)| {
+            enter(py, || {
+                let opened = Journal::open(&path, &digest, resume);
+                opened.map_err(|kind| kind.at(Stage::Write, Some(&path)))
+            })
+        });
+        let journal = journal.transpose()?;
         let enter: Arc<Enter> = Arc::new(|body| {
             Python::attach(|py| {
                 // `body` is not Send, and need not be: `detach` runs it on this same thread.
@@ -259,6 +268,7 @@ impl Core {
             options: image,
             files: convert::file_options(folder, digest)?,
             fail_fast: convert::fail_fast(folder)?,
+            journal,
             trial,
         };
         let batch = py.detach(|| Batch::start(setup, inputs, side_walk));
@@ -465,6 +475,7 @@ impl Run {
         dict.set_item("skipped", progress.skipped)?;
         dict.set_item("failed", progress.failed)?;
         dict.set_item("cancelled", end.is_some_and(|end| end.cancelled))?;
+        dict.set_item("stopped", end.and_then(|end| end.stopped.clone()))?;
         dict.set_item("seconds", end.map(|end| seconds(end.elapsed_ns)))?;
         dict.set_item("pixels", progress.pixels)?;
         dict.set_item("bytes_in", progress.bytes_in)?;

@@ -18,7 +18,7 @@ fn class_name(error: &Error) -> &'static str {
         (Kind::Infer { .. }, _) => "EngineError",
         (Kind::Tensor { .. }, Stage::Preprocess | Stage::Infer | Stage::Mask) => "ModelError",
         (_, Stage::Composite | Stage::Encode | Stage::Write) => match io {
-            Some(ErrorKind::StorageFull) => "DiskFullError",
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "DiskFullError",
             Some(ErrorKind::PermissionDenied) => "OutputPermissionError",
             _ => "OutputError",
         },

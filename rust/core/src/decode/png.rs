@@ -20,6 +20,9 @@ use crate::image::resize_buffer;
 
 const FORMAT: Format = Format::Png;
 
+/// The color type of pictures with a palette.
+const INDEXED: u8 = 3;
+
 pub(super) fn decode(
     bytes: &[u8],
     limits: &Limits,
@@ -32,7 +35,7 @@ pub(super) fn decode(
             _ => corrupt(FORMAT, "the first chunk is not IHDR"),
         });
     };
-    let [w0, w1, w2, w3, h0, h1, h2, h3, ..] = *header else {
+    let [w0, w1, w2, w3, h0, h1, h2, h3, _, color, ..] = *header else {
         return Err(corrupt(FORMAT, "the IHDR chunk is too short"));
     };
     let width = u32::from_be_bytes([w0, w1, w2, w3]);
@@ -42,6 +45,9 @@ pub(super) fn decode(
     // Deflate packs at most 1032 to 1, and a pixel is at least a bit.
     if size.pixels() / 8 / 1032 > bytes.len() {
         return Err(truncated(FORMAT));
+    }
+    if color == INDEXED {
+        check_palette(bytes)?;
     }
     let mut found = Found { space: Space::Rgb, orientation: 1 };
     metadata(bytes, limits, &mut found, out)?;
@@ -88,6 +94,16 @@ pub(super) fn decode(
         (ColorType::Indexed, _) => return Err(corrupt(FORMAT, "there is no palette")),
     }
     Ok(found)
+}
+
+/// Refuses a palette that is no list of 1 to 256 colors: the crate takes it on trust, and panics.
+fn check_palette(bytes: &[u8]) -> Result<(), Kind> {
+    for (name, data) in Chunks::new(bytes).map_while(Result::ok) {
+        if name == b"PLTE" && (data.is_empty() || data.len() > 768 || data.len() % 3 != 0) {
+            return Err(corrupt(FORMAT, format_args!("a palette of {} bytes", data.len())));
+        }
+    }
+    Ok(())
 }
 
 /// 8-bit samples with alpha last, split into colors and alpha.

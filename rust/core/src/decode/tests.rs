@@ -323,15 +323,41 @@ fn the_limit_is_inclusive() {
     assert!(matches!(error, Kind::TooManyPixels { .. }), "{error}");
 }
 
-/// A PNG with this chunk after its header.
-fn png_with(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let png = file("png-rgb.png");
+/// A chunk of a PNG.
+fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let mut crc = flate2::Crc::new();
     crc.update(name);
     crc.update(data);
     let length = (data.len() as u32).to_be_bytes();
     let sum = crc.sum().to_be_bytes();
-    [&png[..33], &length, name, data, &sum, &png[33..]].concat()
+    [&length[..], name, data, &sum].concat()
+}
+
+/// A PNG with this chunk after its header.
+fn png_with(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let png = file("png-rgb.png");
+    [&png[..33], &chunk(name, data), &png[33..]].concat()
+}
+
+#[test]
+fn a_palette_that_is_no_list_of_colors_is_refused() {
+    let header = [0, 0, 0, 4, 0, 0, 0, 1, 8, 3, 0, 0, 0];
+    // One row of four pixels, stored: filter 0, then entries 0 to 3.
+    let stored = [0x78, 1, 1, 5, 0, 0xfa, 0xff, 0, 0, 1, 2, 3, 0, 0x0f, 0, 7];
+    let with = |colors: usize| {
+        let parts = [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(b"IHDR", &header),
+            chunk(b"PLTE", &vec![9; colors]),
+            chunk(b"IDAT", &stored),
+            chunk(b"IEND", &[]),
+        ];
+        decoded(&parts.concat())
+    };
+    assert_eq!(with(12).unwrap().rgb, [9; 12]);
+    for broken in [0, 1, 11, 49, 769, 771] {
+        assert!(matches!(with(broken), Err(Kind::Corrupt { .. })), "{broken}");
+    }
 }
 
 #[test]

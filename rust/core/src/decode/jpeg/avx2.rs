@@ -25,14 +25,16 @@ pub(super) fn inverse(block: &Block, by: &Quantizers, to: &mut [u8], stride: usi
         };
         *v = _mm256_mullo_epi32(_mm256_cvtepi16_epi32(c), _mm256_cvtepu16_epi32(q));
     }
-    let v = transpose(one_dimension::<{ BITS - 2 }>(v, 0));
-    // The offset of 128 is added before the last shift, where it is exact.
-    let v = transpose(one_dimension::<{ BITS + 2 + 3 }>(v, 128 << (BITS + 2 + 3)));
+    let v = transpose(one_dimension::<{ BITS - 2 }>(v));
+    let v = transpose(one_dimension::<{ BITS + 2 + 3 }>(v));
+    // After the shift, as the definition has it: before it, coefficients that no encoder makes
+    // would carry the sum over the end of 32 bits. 14 bits are left, so 16 hold it.
+    let offset = _mm256_set1_epi16(128);
     let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (half, rows) in [[v[0], v[1], v[2], v[3]], [v[4], v[5], v[6], v[7]]].iter().enumerate() {
         // Saturation to 16 and then to 8 bits clamps; lanes: a0 b0 c0 d0 | a1 b1 c1 d1.
-        let ab = _mm256_packs_epi32(rows[0], rows[1]);
-        let cd = _mm256_packs_epi32(rows[2], rows[3]);
+        let ab = _mm256_add_epi16(_mm256_packs_epi32(rows[0], rows[1]), offset);
+        let cd = _mm256_add_epi16(_mm256_packs_epi32(rows[2], rows[3]), offset);
         let packed = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order);
         let mut bytes = [0u8; 32];
         // SAFETY: 32 bytes are written to an array of 32 bytes; no alignment is needed.
@@ -43,9 +45,9 @@ pub(super) fn inverse(block: &Block, by: &Quantizers, to: &mut [u8], stride: usi
     }
 }
 
-/// As `idct::one_dimension`; `offset` is added before the shift.
+/// As `idct::one_dimension`.
 #[target_feature(enable = "avx2")]
-fn one_dimension<const SHIFT: i32>(v: [__m256i; 8], offset: i32) -> [__m256i; 8] {
+fn one_dimension<const SHIFT: i32>(v: [__m256i; 8]) -> [__m256i; 8] {
     macro_rules! times {
         ($a:expr, $by:expr) => {
             _mm256_mullo_epi32($a, _mm256_set1_epi32($by))
@@ -61,7 +63,7 @@ fn one_dimension<const SHIFT: i32>(v: [__m256i; 8], offset: i32) -> [__m256i; 8]
             _mm256_sub_epi32($a, $b)
         };
     }
-    let rounding = _mm256_set1_epi32(offset.wrapping_add(1 << (SHIFT - 1)));
+    let rounding = _mm256_set1_epi32(1 << (SHIFT - 1));
     let z = times!(add!(v[2], v[6]), 4_433);
     let even2 = sub!(z, times!(v[6], 15_137));
     let even3 = add!(z, times!(v[2], 6_270));
