@@ -73,7 +73,7 @@ pub enum Inputs {
 pub struct Progress {
     /// Outputs written.
     pub done: u64,
-    /// Outputs that were up to date.
+    /// Outputs that were up to date, or that another run was making.
     pub skipped: u64,
     /// Images that failed.
     pub failed: u64,
@@ -103,14 +103,14 @@ impl Progress {
         if let Some(rows) = &mut self.rows {
             let outcome = match record.status {
                 Status::Done => Outcome::Done,
-                Status::Skipped => Outcome::Skipped,
+                Status::Skipped | Status::Taken => Outcome::Skipped,
                 Status::Failed(_) => Outcome::Failed,
             };
             let sizes = [trace.pixels, trace.bytes_in, trace.bytes_out];
             rows.push(trial::row(&record.times, outcome, sizes, &trace.stages));
         }
         match record.status {
-            Status::Skipped => self.skipped += 1,
+            Status::Skipped | Status::Taken => self.skipped += 1,
             Status::Failed(error) => {
                 self.failed += 1;
                 if self.failures.len() < MOST_FAILURES {
@@ -187,7 +187,7 @@ impl Brake {
     fn watch_disk(&self, status: &Status) {
         let full = match status {
             Status::Done => return self.full.store(0, Ordering::Relaxed),
-            Status::Skipped => return,
+            Status::Skipped | Status::Taken => return,
             Status::Failed(error) => error.is_disk_full(),
         };
         if full && self.full.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_FULL {
@@ -310,6 +310,8 @@ impl Images {
             Status::Done => (journal::Outcome::Done, None),
             Status::Skipped => (journal::Outcome::Skipped, None),
             Status::Failed(error) => (journal::Outcome::Failed, Some(error.to_string())),
+            // Whoever has it knows how it ends.
+            Status::Taken => return,
         };
         let (stages, error) = (&trace.stages, error.as_deref());
         let entry = journal::Entry { job, outcome, pixels: trace.pixels, stages, error };

@@ -24,7 +24,7 @@ use crate::preprocess::{self, Preprocessor, ToSrgb};
 use crate::recipe::{Geometry, Recipe};
 use crate::resample::Resampler;
 use crate::simd::Level;
-use crate::sink::{self, Existing, Sink};
+use crate::sink::{self, Claim, Existing, Sink};
 use crate::slot::{Slot, Tensor};
 use crate::source::Job;
 
@@ -146,6 +146,8 @@ pub struct Trace {
     pub broken_profile: bool,
     /// Why an existing output was redone.
     pub redone: Option<&'static str>,
+    /// Another run was making the output.
+    pub taken: bool,
 }
 
 impl Default for Trace {
@@ -160,6 +162,7 @@ impl Default for Trace {
             animated: false,
             broken_profile: false,
             redone: None,
+            taken: false,
         }
     }
 }
@@ -169,7 +172,8 @@ impl Trace {
     pub fn notes(&self) -> impl Iterator<Item = &'static str> {
         let animated = self.animated.then_some("animation: only the first frame was used");
         let profile = self.broken_profile.then_some("unusable color profile: ignored");
-        [animated, profile, self.redone].into_iter().flatten()
+        let taken = self.taken.then_some("left to another run, which is making its output");
+        [animated, profile, self.redone, taken].into_iter().flatten()
     }
 
     /// Runs one stage, books its time, and adds stage and path to what it may report.
@@ -205,6 +209,8 @@ pub enum Status {
     Done,
     /// The output was up to date.
     Skipped,
+    /// Another run is making the output at this moment.
+    Taken,
     /// Nothing was written.
     Failed(Box<Error>),
 }
@@ -215,6 +221,7 @@ pub struct Pipeline {
     encoder: Encoder,
     encoded: Vec<u8>,
     sink: Sink,
+    claim: Claim,
     tag: String,
 }
 
@@ -282,6 +289,7 @@ impl Pipeline {
             encoder: Encoder::new(level),
             encoded: Vec::new(),
             sink: Sink::new(number),
+            claim: Claim::default(),
             tag: String::new(),
         }
     }
@@ -295,21 +303,40 @@ impl Pipeline {
         trace: &mut Trace,
     ) -> Status {
         self.make_tag(&job.input, &files.digest);
-        if !files.overwrite {
-            match sink::existing(&job.input, &job.output, &self.tag) {
-                Existing::UpToDate => return Status::Skipped,
-                Existing::Stale(reason) => trace.redone = Some(reason),
-                Existing::Foreign => {
-                    let error = Kind::Foreign.at(Stage::Write, Some(&job.output));
-                    return Status::Failed(Box::new(error));
-                }
-                Existing::None => {}
+        if let Some(status) = self.settled(job, files, trace) {
+            return status;
+        }
+        if !self.claim.take(&job.output) {
+            trace.taken = true;
+            return Status::Taken;
+        }
+        // Looked at again: its maker may have let go of it since.
+        let status = match self.settled(job, files, trace) {
+            Some(status) => status,
+            None => match self.write(job, options, files, trace) {
+                Ok(()) => Status::Done,
+                Err(error) => Status::Failed(Box::new(error)),
+            },
+        };
+        self.claim.release();
+        status
+    }
+
+    /// How the file ends because of what is there already; None: it is to be done.
+    fn settled(&self, job: &Job, files: &FileOptions, trace: &mut Trace) -> Option<Status> {
+        if files.overwrite {
+            return None;
+        }
+        match sink::existing(&job.input, &job.output, &self.tag) {
+            Existing::UpToDate => return Some(Status::Skipped),
+            Existing::Stale(reason) => trace.redone = Some(reason),
+            Existing::Foreign => {
+                let error = Kind::Foreign.at(Stage::Write, Some(&job.output));
+                return Some(Status::Failed(Box::new(error)));
             }
+            Existing::None => trace.redone = None,
         }
-        match self.write(job, options, files, trace) {
-            Ok(()) => Status::Done,
-            Err(error) => Status::Failed(Box::new(error)),
-        }
+        None
     }
 
     /// One call of the network on whatever its input tensor holds, taken to be as large as can be.

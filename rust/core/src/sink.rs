@@ -9,6 +9,9 @@
 //! that ends: a temporary that can be locked is a dead run's, and [`Sweeper`] removes it. A file
 //! system without locks keeps its leftovers.
 //!
+//! [`Claim`] is how runs that write to one folder, in one process or on several machines, share
+//! the work: an image is begun by whoever locks the file that stands for its output.
+//!
 //! Inputs are never touched: an output that is the input itself (by device and inode, also through
 //! links) is refused. A link at the output's place is replaced, not followed.
 //!
@@ -20,7 +23,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +81,8 @@ pub fn existing(input: &Path, output: &Path, digest: &str) -> Existing {
     }
 }
 
-/// Whether a file of this name is one that a [`Sink`] is writing, or left when it was killed.
+/// Whether a file of this name is one that a [`Sink`] is writing or a [`Claim`] holds, or that one
+/// of them left when it was killed.
 pub fn is_temporary(name: &OsStr) -> bool {
     let number = |part: Option<&str>| {
         part.is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
@@ -88,6 +92,10 @@ pub fn is_temporary(name: &OsStr) -> bool {
         .and_then(|name| name.strip_prefix(PREFIX))
         .and_then(|name| name.strip_suffix(SUFFIX));
     middle.is_some_and(|middle| {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if middle.len() == CLAIM_DIGITS {
+            return middle.bytes().all(hex);
+        }
         let mut parts = middle.split('-');
         (0..3).all(|_| number(parts.next())) && parts.next().is_none()
     })
@@ -190,6 +198,102 @@ impl Sink {
     }
 }
 
+/// The right to make one output, against other runs that would make it too. Reusable: one per
+/// worker.
+///
+/// It is a lock on an empty file beside the output, whose name is a hash of the output's (128 bits:
+/// two outputs with one hash would keep each other from being made). It ends with the process; the
+/// file is removed by its holder, else by a [`Sweeper`]. Where no file can be made or locked every
+/// claim is granted: then two runs may do one image twice, and each output is whole all the same.
+#[derive(Debug, Default)]
+pub struct Claim {
+    file: Option<File>,
+    name: String,
+    path: PathBuf,
+}
+
+/// Hex digits in a claim's name. No other temporary's middle part is so long: process numbers have
+/// seven digits.
+const CLAIM_DIGITS: usize = 32;
+
+impl Claim {
+    /// Claims `output`, and lets go of what was claimed before; false if another run has it.
+    #[cfg(unix)]
+    pub fn take(&mut self, output: &Path) -> bool {
+        use std::os::unix::fs::OpenOptionsExt;
+        self.release();
+        let (Some(name), folder) = (output.file_name(), output.parent().unwrap_or(Path::new("")))
+        else {
+            return true;
+        };
+        self.set_path(name, folder);
+        let mut made = false;
+        for _ in 0..TRIES {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
+            let file = match options.open(&self.path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !made => {
+                    made = true;
+                    if fs::create_dir_all(folder).is_err() {
+                        return true;
+                    }
+                    continue;
+                }
+                Err(_) => return true,
+            };
+            match file.try_lock() {
+                // Else its holder, or a sweep, removed it after it was opened here.
+                Ok(()) if is_linked(&file) => {
+                    self.file = Some(file);
+                    return true;
+                }
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return false,
+                Err(fs::TryLockError::Error(_)) => return true,
+            }
+        }
+        true
+    }
+
+    /// Elsewhere locks keep others from reading and open files can't be removed: all is granted.
+    #[cfg(not(unix))]
+    pub fn take(&mut self, _output: &Path) -> bool {
+        true
+    }
+
+    /// Lets go.
+    pub fn release(&mut self) {
+        if let Some(locked) = self.file.take() {
+            // Removed while it is locked, so that nobody's claim is removed but this one.
+            let _ = fs::remove_file(&self.path);
+            drop(locked);
+        }
+    }
+
+    #[cfg(unix)]
+    fn set_path(&mut self, name: &OsStr, folder: &Path) {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new(); // its keys are fixed: all processes agree
+            (salt, name).hash(&mut hasher);
+            hasher.finish()
+        };
+        self.name.clear();
+        // Writing to a String can't fail.
+        let _ = write!(self.name, "{PREFIX}{:016x}{:016x}{SUFFIX}", half(0), half(1));
+        let path = self.path.as_mut_os_string();
+        path.clear();
+        path.push(folder);
+        self.path.push(&self.name);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 /// Removes what dead runs left, in each folder that a run writes to, once.
 #[derive(Debug, Default)]
 pub struct Sweeper {
@@ -238,14 +342,19 @@ fn sweep(_: &Path) {}
 /// Locks a new temporary; false if a sweep was quicker.
 #[cfg(unix)]
 fn is_claimed(file: &File) -> bool {
-    use std::fs::TryLockError;
-    use std::os::unix::fs::MetadataExt;
     match file.try_lock() {
-        Ok(()) => file.metadata().is_ok_and(|facts| facts.nlink() > 0),
-        Err(TryLockError::WouldBlock) => false,
+        Ok(()) => is_linked(file),
+        Err(fs::TryLockError::WouldBlock) => false,
         // No locks here: then no sweep gets one either.
-        Err(TryLockError::Error(_)) => true,
+        Err(fs::TryLockError::Error(_)) => true,
     }
+}
+
+/// Whether an open file still has a name.
+#[cfg(unix)]
+fn is_linked(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|facts| facts.nlink() > 0)
 }
 
 #[cfg(not(unix))]

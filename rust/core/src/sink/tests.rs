@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Existing, Sink, Sweeper, existing, is_temporary};
+use super::{Claim, Existing, Sink, Sweeper, existing, is_temporary};
 use crate::encode::{Encoder, Format, Meta, Options};
 use crate::error::Kind;
 use crate::image::{Pixels, Raster, Size};
@@ -115,10 +115,13 @@ fn the_temporary_is_never_the_output_s_name_and_is_known_by_its_own() {
 #[test]
 fn only_our_temporaries_are_known() {
     assert!(is_temporary(OsStr::new(".qbg-1-0-99.tmp")));
+    assert!(is_temporary(OsStr::new(".qbg-0123456789abcdef0123456789abcdef.tmp")));
     for name in [
         "a.png",
         ".qbg-.tmp",
         ".qbg-1-2.tmp",
+        ".qbg-0123456789abcdef0123456789abcde.tmp",
+        ".qbg-0123456789ABCDEF0123456789abcdef.tmp",
         ".qbg-1-2-3-4.tmp",
         ".qbg-1-2-x.tmp",
         ".qbg---.tmp",
@@ -152,6 +155,86 @@ fn a_sweep_takes_what_nobody_writes_and_nothing_else() {
     assert_eq!(folder.names(), kept, "a folder is swept once a run");
     Sweeper::default().look(&folder.path("c.png"));
     assert_eq!(folder.names(), kept[1..]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_claim_is_held_by_one_and_ends_with_its_holder() {
+    let folder = Folder::new();
+    let (mut one, mut other) = (Claim::default(), Claim::default());
+    let (a, b) = (folder.path("new/a.png"), folder.path("new/b.png"));
+    assert!(one.take(&a));
+    assert!(!other.take(&a) && other.take(&b));
+    let names = fs::read_dir(folder.path("new")).unwrap();
+    assert!(names.into_iter().all(|entry| is_temporary(&entry.unwrap().file_name())));
+    Sweeper::default().look(&a);
+    assert!(!other.take(&a), "a sweep leaves what is held");
+    one.release();
+    assert!(other.take(&a) && !one.take(&a));
+    drop(other);
+    assert!(one.take(&a) && one.take(&b), "a new claim lets go of the last");
+    drop(one);
+    assert_eq!(fs::read_dir(folder.path("new")).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_dead_run_s_claim_holds_nobody_up() {
+    let folder = Folder::new();
+    let output = folder.path("a.png");
+    let mut dead = Claim::default();
+    assert!(dead.take(&output));
+    dead.file = None; // as when its process is killed: unlocked, and not removed
+    assert_eq!(folder.names().len(), 1);
+    let mut next = Claim::default();
+    assert!(next.take(&output));
+    next.file = None;
+    Sweeper::default().look(&output);
+    assert!(folder.names().is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn where_no_claim_can_be_made_all_are_granted() {
+    let folder = Folder::new();
+    fs::write(folder.path("file"), b"").unwrap();
+    for output in [folder.path("file/a.png"), PathBuf::from("/"), PathBuf::from("/proc/none/a")] {
+        assert!(Claim::default().take(&output));
+    }
+    assert_eq!(folder.names(), ["file"]);
+}
+
+/// Threads that claim, let go and sweep as fast as they can.
+#[cfg(unix)]
+#[test]
+#[allow(clippy::disallowed_methods, reason = "threads of a test")]
+fn no_two_hold_one_claim() {
+    let folder = Folder::new();
+    let outputs: Vec<_> = (0..3).map(|i| folder.path(format!("{i}.png"))).collect();
+    let holders: Vec<_> = (0..3).map(|_| AtomicUsize::new(0)).collect();
+    let granted = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4usize {
+            let (outputs, holders, granted, folder) = (&outputs, &holders, &granted, &folder);
+            scope.spawn(move || {
+                let mut claim = Claim::default();
+                for round in 0..3_000 {
+                    let i = (round * (thread + 1)) % 3;
+                    if claim.take(&outputs[i]) {
+                        assert_eq!(holders[i].fetch_add(1, Ordering::SeqCst), 0);
+                        granted.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(holders[i].fetch_sub(1, Ordering::SeqCst), 1);
+                        claim.release();
+                    }
+                    if round % 100 == thread {
+                        super::sweep(&folder.0);
+                    }
+                }
+            });
+        }
+    });
+    assert!(granted.load(Ordering::Relaxed) > 3_000);
+    assert!(folder.names().is_empty());
 }
 
 /// Sweeps that fall between a temporary's making, locking, and renaming.
