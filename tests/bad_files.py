@@ -143,6 +143,51 @@ def half(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
 
+def edited(data: bytes, old: bytes, new: bytes) -> bytes:
+    """The first `old` replaced by as many bytes of `new`."""
+    assert old in data
+    assert len(old) == len(new)
+    return data.replace(old, new, 1)
+
+
+def resized_bmp(width: int, height: int) -> bytes:
+    """A BMP whose header claims another size."""
+    return edited(encoded("BMP"), struct.pack("<ii", 48, 40), struct.pack("<ii", width, height))
+
+
+def indexed_png(palette: bytes, *, depth: int = 8, row: bytes = b"\0\0\1\2\3") -> bytes:
+    """A PNG of 4x1 pixels with any palette."""
+    header = struct.pack(">IIBBBBB", 4, 1, depth, 3, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, body) for kind, body in parts)
+
+
+def png_of(*, depth: int = 8, color: int = 2, packing: int = 0, interlace: int = 0) -> bytes:
+    """A PNG header of kinds that there are or not, and a little data."""
+    header = struct.pack(">IIBBBBB", 4, 4, depth, color, packing, 0, interlace)
+    data = zlib.compress(bytes(100))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def without_segment(data: bytes, marker: int) -> bytes:
+    """A JPEG without its first segment of this kind."""
+    at = data.index(bytes([0xFF, marker]))
+    length = struct.unpack(">H", data[at + 2 : at + 4])[0]
+    return data[:at] + data[at + 2 + length :]
+
+
+def tiff_loop() -> bytes:
+    """A TIFF whose directory says that the next one is itself, without a picture in it."""
+    return b"II*\0" + struct.pack("<IHHHIII", 8, 1, 256, 3, 1, 4, 8)
+
+
+def scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: each costs a walk over the picture."""
+    data = encoded("JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * count + data[-2:]
+
+
 BOMB = ("megapixels", "limit", "more than")
 FILES: list[tuple[str, Callable[[], bytes], Bad]] = [
     ("truncated_jpg.jpg", lambda: half(encoded("JPEG", quality=95)),
@@ -183,6 +228,89 @@ FILES: list[tuple[str, Callable[[], bytes], Bad]] = [
      Bad("exif_loop", "EXIF that points at itself and claims 4 GB", may_pass=True)),
     ("icc_part.jpg", lambda: with_jpeg_segment(0xE2, b"ICC_PROFILE\0\x01\xff" + bytes(500)),
      Bad("icc_part", "the first of 255 parts of a profile, the others missing", may_pass=True)),
+    ("palette_of_49.png", lambda: indexed_png(bytes(49)),
+     Bad("palette_of_49", "a palette of 49 bytes: no list of colors", says=("palette",))),
+    ("palette_none.png", lambda: png_of(color=3),
+     Bad("palette_none", "a picture of palette entries, and no palette")),
+    ("palette_empty.png", lambda: indexed_png(b""), Bad("palette_empty", "a palette without colors")),
+    ("palette_huge.png", lambda: indexed_png(bytes(771)), Bad("palette_huge", "a palette of 257 colors")),
+    ("palette_short.png", lambda: indexed_png(bytes(3)),
+     Bad("palette_short", "pixels that name colors which the palette hasn't got", may_pass=True)),
+    ("png_depth_3.png", lambda: png_of(depth=3), Bad("png_depth_3", "3 bits a sample, which there is not")),
+    ("png_color_5.png", lambda: png_of(color=5), Bad("png_color_5", "color type 5, which there is not")),
+    ("png_packing_1.png", lambda: png_of(packing=1),
+     Bad("png_packing_1", "packed in a way that there is not")),
+    ("png_interlace_2.png", lambda: png_of(interlace=2),
+     Bad("png_interlace_2", "interlaced in an unknown way")),
+    ("png_no_data.png", lambda: png_header(4, 4) + chunk(b"IEND", b""),
+     Bad("png_no_data", "a PNG without IDAT")),
+    ("png_bad_filter.png", lambda: png_header(4, 1) + chunk(b"IDAT", zlib.compress(b"\x09" + bytes(12)))
+     + chunk(b"IEND", b""), Bad("png_bad_filter", "a row filter of number 9")),
+    ("png_bad_zlib.png", lambda: png_header(4, 4) + chunk(b"IDAT", b"\x78\x9c" + b"\xff" * 60)
+     + chunk(b"IEND", b""),
+     Bad("png_bad_zlib", "data that isn't deflated")),
+    ("png_few_rows.png", lambda: png_header(4, 400) + chunk(b"IDAT", zlib.compress(bytes(13)))
+     + chunk(b"IEND", b""),
+     Bad("png_few_rows", "one row of four hundred")),
+    ("png_two_headers.png", lambda: png_header(4, 4) + png_header(9000, 9000)[8:] + chunk(b"IEND", b""),
+     Bad("png_two_headers", "a second, larger header")),
+    ("png_long_chunk.png", lambda: encoded("PNG")[:33] + struct.pack(">I", 0xFFFFFFF0) + b"IDAT" + bytes(40),
+     Bad("png_long_chunk", "a chunk that claims 4 GB")),
+    ("png_signature.png", lambda: b"\x89PNG\r\n\x1a\n", Bad("png_signature", "eight bytes of a PNG")),
+    ("png_newlines.png", lambda: encoded("PNG").replace(b"\r\n", b"\n"),
+     Bad("png_newlines", "a PNG sent as text, its line ends changed")),
+    ("jpeg_no_tables.jpg", lambda: without_segment(encoded("JPEG"), 0xDB),
+     Bad("jpeg_no_tables", "a JPEG without a quantization table", may_pass=True)),
+    ("jpeg_no_codes.jpg", lambda: without_segment(encoded("JPEG"), 0xC4),
+     Bad("jpeg_no_codes", "a JPEG without one of its code tables")),
+    ("jpeg_no_frame.jpg", lambda: without_segment(encoded("JPEG"), 0xC0),
+     Bad("jpeg_no_frame", "a scan of no frame")),
+    ("jpeg_no_scan.jpg", lambda: encoded("JPEG")[: encoded("JPEG").index(b"\xff\xda")] + b"\xff\xd9",
+     Bad("jpeg_no_scan", "a JPEG of tables alone")),
+    ("jpeg_zero_wide.jpg", lambda: patched_jpeg(5, struct.pack(">HH", 40, 0)),
+     Bad("jpeg_zero_wide", "0 pixels wide")),
+    ("jpeg_five_parts.jpg", lambda: patched_jpeg(9, b"\x05"),
+     Bad("jpeg_five_parts", "five color components")),
+    ("jpeg_odd_sampling.jpg", lambda: patched_jpeg(11, b"\x55"),
+     Bad("jpeg_odd_sampling", "sampling factors of 5, which there are not")),
+    ("jpeg_taller.jpg", lambda: patched_jpeg(5, struct.pack(">H", 4000)),
+     Bad("jpeg_taller", "a header that claims a hundred times the rows", may_pass=True)),
+    ("jpeg_scans.jpg", lambda: scans(5000),
+     Bad("jpeg_scans", "five thousand scans over one picture", may_pass=True)),
+    ("jpeg_arithmetic.jpg", lambda: edited(encoded("JPEG"), b"\xff\xc0", b"\xff\xc9"),
+     Bad("jpeg_arithmetic", "arithmetic codes, not read by qbg", says=("not supported",))),
+    ("jpeg_lossless.jpg", lambda: edited(encoded("JPEG"), b"\xff\xc0", b"\xff\xc3"),
+     Bad("jpeg_lossless", "lossless JPEG, not read by qbg", says=("not supported",))),
+    ("tiff_loop.tiff", tiff_loop, Bad("tiff_loop", "a directory that follows itself")),
+    ("tiff_nowhere.tiff", lambda: b"MM\0*" + struct.pack(">I", 0xFFFFFF00),
+     Bad("tiff_nowhere", "a directory far beyond the end")),
+    ("bmp_negative.bmp", lambda: resized_bmp(-48, 40),
+     Bad("bmp_negative", "-48 pixels wide")),
+    ("bmp_lowest.bmp", lambda: resized_bmp(48, -(1 << 31)),
+     Bad("bmp_lowest", "a height whose sign can't be turned")),
+    ("bmp_seven_bits.bmp", lambda: edited(encoded("BMP"), b"\1\0\x18\0", b"\1\0\7\0"),
+     Bad("bmp_seven_bits", "7 bits a pixel, which there are not")),
+    ("gif_no_frame.gif", lambda: b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0, 0, 0) + b";",
+     Bad("gif_no_frame", "a GIF without a frame")),
+    ("gif_no_colors.gif", lambda: b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0, 0, 0) + b","
+     + struct.pack("<HHHHB", 0, 0, 4, 4, 0) + b"\x02\x02\x4c\x01\x00;",
+     Bad("gif_no_colors", "no table of colors")),
+    ("webp_empty.webp", lambda: b"RIFF\x04\0\0\0WEBP", Bad("webp_empty", "a WebP with nothing in it")),
+    ("webp_long.webp", lambda: encoded("WEBP")[:4] + b"\xff\xff\xff\xff" + encoded("WEBP")[8:],
+     Bad("webp_long", "a WebP that claims 4 GB", may_pass=True)),
+    ("pnm_letters.ppm", lambda: b"P6\nwide tall\n255\n" + bytes(48), Bad("pnm_letters", "words for numbers")),
+    ("pnm_negative.ppm", lambda: b"P6\n-4 4\n255\n" + bytes(48), Bad("pnm_negative", "-4 pixels wide")),
+    ("pnm_overflow.ppm", lambda: b"P6\n99999999999999999999 1\n255\n",
+     Bad("pnm_overflow", "numbers over 64 bits")),
+    ("pnm_no_levels.pgm", lambda: b"P5\n4 4\n0\n" + bytes(16), Bad("pnm_no_levels", "a largest level of 0")),
+    ("zeros.jpg", lambda: bytes(4096),
+     Bad("zeros.jpg", "a file that was never filled", says=("not an image",))),
+    ("page.jpg", lambda: b"<!DOCTYPE html><title>404</title>",
+     Bad("page.jpg", "a web page, saved as a picture")),
+    ("drawing.png", lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+     Bad("drawing.png", "a drawing, not pixels")),
+    ("zip.jpg", lambda: b"PK\x03\x04" + bytes(60), Bad("zip.jpg", "an archive, renamed")),
+    ("jxl.jpg", lambda: b"\xff\x0a" + bytes(60), Bad("jxl.jpg", "JPEG XL, not read by qbg")),
     ("line\nbreak_bad.jpg", lambda: b"\xff\xd8\xff\xe0 not a JPEG",
      Bad("break_bad", "a broken file with a newline in its name")),
 ]  # fmt: skip

@@ -53,6 +53,7 @@ def test_killed_ten_times_and_begun_again(inputs: Path, tmp_path: Path, qbg: Run
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_killed_two_hundred_times_and_begun_again(tmp_path: Path, qbg: Run) -> None:
     _kill_and_rerun(_draw(tmp_path / "in", 2000), tmp_path, qbg, count=2000, kills=200)
 
