@@ -474,3 +474,40 @@ def test_a_bug_says_so(qbg: Run, picture: Path, monkeypatch: pytest.MonkeyPatch)
     assert result.exit_code == 1
     assert "this is a bug in qbg" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_bundle_tells_no_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    from qbg.cli import doctor
+
+    home = tmp_path / "homes" / "annabel"
+    home.mkdir(parents=True)
+    monkeypatch.setattr("pathlib.Path.home", lambda: home)
+    monkeypatch.setattr("getpass.getuser", lambda: "annabel")
+    monkeypatch.setattr("platform.node", lambda: "studio-7")
+    monkeypatch.setenv("QBG_HOME", str(home / "secret project"))
+    assert doctor.command(model=str(home / "my clients" / "net.onnx"), bundle=str(tmp_path / "b.json")) == 3
+    assert "look at it" in capsys.readouterr().err
+    text = (tmp_path / "b.json").read_text()
+    for told in ("annabel", "studio-7", "clients", str(tmp_path), "homes"):
+        assert told not in text
+    report = json.loads(text)
+    assert "net.onnx" in report["model"]["error"]
+    assert report["machine"]["simd"]
+    assert report["settings"]["QBG_HOME"] == "secret project"
+    assert report["packages"]["onnxruntime"] != "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("cannot open /a/b c/d.jpg: denied", "cannot open d.jpg: denied"),
+        (r"C:\Users\x\d.jpg", "d.jpg"),
+        ("/a/b/", ""),
+        ("no path: 1.32.0", "no path: 1.32.0"),
+        ("CPython 3.11 on Linux-6.1", "CPython 3.11 on Linux-6.1"),
+    ],
+)
+def test_of_a_path_the_name_is_left(text: str, left: str) -> None:
+    from qbg.cli.doctor import private
+
+    assert private({"x": [text]}) == {"x": [left]}

@@ -11,10 +11,14 @@ from qbg.cli.exits import DONE, UNUSABLE, USAGE, say, tell
 from qbg.errors import QbgError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Bundle = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write a file for a bug report, without paths, names or pictures."),
+]
 ModelName = Annotated[str | None, typer.Option("-m", "--model", help="Name or path of the model to look at.")]
 
 
-def command(model: ModelName = None, as_json: Json = False) -> int:
+def command(model: ModelName = None, bundle: Bundle = None, as_json: Json = False) -> int:
     """Print what qbg finds: CPU, SIMD level, cores, NUMA, memory, engine, model."""
     from qbg import _native
 
@@ -31,12 +35,76 @@ def command(model: ModelName = None, as_json: Json = False) -> int:
         "model": _model(model),
     }
     facts["usable"] = "error" not in facts["model"] and "error" not in facts["engines"]["onnxruntime"]
+    if bundle is not None:
+        _write_bundle(bundle, facts)
     if as_json:
         tell(json.dumps(facts, indent=2, default=str))
     else:
         for line in lines(facts):
             tell(line)
     return DONE if facts["usable"] else UNUSABLE
+
+
+def _write_bundle(path: str, facts: dict[str, Any]) -> None:
+    from pathlib import Path
+
+    from qbg.whole import write_whole
+
+    report = {**facts, "settings": _settings(), "packages": _packages()}
+    text = json.dumps(private(report), indent=2, default=str) + "\n"
+    write_whole(Path(path), text.encode(), durable=False)
+    say(f"{path} is written: have a look at it before you send it")
+
+
+def private(value: Any) -> Any:
+    """The same without what tells who and where: of a path the file's name is left, of the names of user
+    and machine nothing."""
+    import re
+
+    if isinstance(value, dict):
+        return {key: private(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [private(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    value = re.sub(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\n:'\"]*)*[\\/](?=[^\\/\s]|$)", "", value)
+    for name in _names():
+        value = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", value)
+    return value
+
+
+def _names() -> set[str]:
+    """What this user and this machine are called."""
+    import getpass
+    import platform
+    from contextlib import suppress
+
+    names = {platform.node()}
+    with suppress(OSError, KeyError):  # a user without a name
+        names.add(getpass.getuser())
+    # `root` tells nobody anything, and neither do two letters; both would spoil the text.
+    return {name for name in names if len(name) > 2 and name != "root"}
+
+
+def _settings() -> dict[str, str]:
+    """Variables that change what qbg and its engines do."""
+    import os
+
+    known = ("QBG_", "OMP_", "ORT_", "MALLOC_", "U2NET_HOME", "LD_PRELOAD")
+    return {name: value for name, value in os.environ.items() if name.startswith(known)}
+
+
+def _packages() -> dict[str, str]:
+    import importlib.metadata
+
+    names = ("numpy", "onnxruntime", "openvino", "onnx", "pillow", "rich", "scipy", "typer")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "none"
+    return found
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
