@@ -186,6 +186,8 @@ class Core:
         trial    for measuring: repeats, arrivals, parts switched off; keeps a sample of every image.
                  With `pixels` off `inputs` is empty, `output` None, and `count` says how many jobs.
         """
+    def limit_memory(self, small_bytes: int, bytes: int) -> None:
+        """From the next image on, those that take more than `small_bytes` share `bytes` in turn."""
     def close(self) -> None:
         """Frees slots and callables. Idempotent."""
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from qbg import engine as engines
-from qbg import images
+from qbg import images, memory
 from qbg.batch import Batch, end_all, forget_all, native_path, native_paths
 from qbg.calls import Calls
 from qbg.errors import QbgError
@@ -65,6 +65,9 @@ class Remover:
         recipe: how to feed and read the network, a `qbg.recipe.Recipe` or the path of a TOML file.
             None: the registry's, or for an unknown file a guess that `notes` tells.
         simd: for measuring: `scalar`, `avx2` or `avx512` instead of the best level that is there.
+        max_memory: bytes that this process may take: decides how many of `workers` run, how large a picture
+            may be, and lets large ones wait for each other. None: 90 % of the cgroup's limit, at most
+            80 % of the machine's memory.
         root: for simulations: a folder whose `sys` and `proc` describe another machine; workers are
             placed on that one's CPUs, and those whose CPU isn't here run unpinned.
         options: defaults of `qbg.options.Options`, such as `only_mask=True` or `background="white"`.
@@ -89,6 +92,7 @@ class Remover:
         pin: str = "auto",
         recipe: Recipe | str | os.PathLike[str] | None = None,
         simd: str = "auto",
+        max_memory: int | None = None,
         root: str = "/",
         **options: Any,
     ) -> None:
@@ -98,6 +102,8 @@ class Remover:
             raise ValueError(f"`pin` is {pin!r}, but must be one of: {', '.join(PINS)}")
         if workers is not None:
             whole("option", "workers", workers, 1, WORKERS_LIMIT)
+        if max_memory is not None:
+            whole("option", "max_memory", max_memory, 1 << 20, 1 << 60)
         whole("option", "threads_per_worker", threads_per_worker, 1, WORKERS_LIMIT)
         if not isinstance(engine, str) and not callable(engine):
             raise TypeError(f"option `engine` is {engine!r}, but must be one of: {', '.join(engines.NAMES)}")
@@ -119,22 +125,32 @@ class Remover:
         self._refusal: QbgError | None = None
         if threads_per_worker > 1 and pin == "auto":
             pin = "node"
-        try:
-            self._core: Core = _native.Core(
-                self._resolved.recipe,
-                self._engine.output_shape,
-                self._make_worker,
-                workers=count,
-                pin=pin,
-                simd=simd,
-                root=root,
-            )
-        except Exception:
-            # The engine's own words say more than what the core makes of them.
-            if self._refusal is not None:
-                raise self._refusal from None
-            raise
+
+        def core(workers: int) -> Core:
+            try:
+                return _native.Core(
+                    self._resolved.recipe,
+                    self._engine.output_shape,
+                    self._make_worker,
+                    workers=workers,
+                    pin=pin,
+                    simd=simd,
+                    root=root,
+                )
+            except Exception:
+                # The engine's own words say more than what the core makes of them.
+                if self._refusal is not None:
+                    raise self._refusal from None
+                raise
+
+        self._core: Core = core(count)
         self.notes: tuple[str, ...] = self._resolved.notes
+        fits = self._fitting(max_memory, count)
+        if fits is not None:
+            if fits.workers < count:
+                self._core.close()
+                self._core = core(fits.workers)
+            self._core.limit_memory(fits.small_bytes, fits.spare_bytes)
         _live.add(self)
 
     def __enter__(self) -> Self:
@@ -361,6 +377,40 @@ class Remover:
         with _calls:
             result = self._core.process(source.image, options, encode=encode, is_path=source.is_path)
         return images.give(source, result)
+
+    def _fitting(self, max_memory: int | None, count: int) -> memory.Plan | None:
+        """What fits into the memory that there is; None where nobody can tell."""
+        from qbg import _native
+
+        machine = _native.system()
+        limit = max_memory
+        if limit is None:
+            limit = memory.default_limit(machine["memory_bytes"], machine["memory_limit_bytes"])
+        resident = memory.resident_bytes()
+        if limit is None or resident is None:
+            return None
+        fits = memory.plan(limit, resident, memory.SURE_BYTES, count)
+        if fits.workers == count and fits.largest_px() >= self._options.max_pixels:
+            return fits
+        # Memory is short: one inference tells what a worker takes.
+        try:
+            self._core.process((8, 8, 3, bytes(192)), Options())
+        except QbgError:
+            if self._refusal is not None:
+                raise self._refusal from None
+            # A network that fails on this fails on pictures too, and says so there.
+        after = memory.resident_bytes() or resident
+        worker = max(after - resident, memory.LEAST_WORKER_BYTES)
+        fits = memory.plan(limit, resident, worker, count)
+        told = []
+        if fits.workers < count:
+            told.append(f"{fits.workers} worker{'' if fits.workers == 1 else 's'} in place of {count}")
+        if fits.largest_px() < self._options.max_pixels:
+            jpeg, other = fits.largest_px(jpeg=True) / 1e6, fits.largest_px() / 1e6
+            told.append(f"pictures of at most {other:.0f} megapixels (JPEG: {jpeg:.0f})")
+        if told:
+            self.notes += (f"{' and '.join(told)}, to stay below {memory.shown(limit)} of memory",)
+        return fits
 
     def _make_worker(self, slot: Slot) -> Infer:
         try:

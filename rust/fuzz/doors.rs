@@ -225,7 +225,8 @@ pub fn preprocess(data: &[u8]) {
         std: [0.229, 0.224, 0.225],
     };
     let picture = Size { width: 1 + usize::from(width), height: 1 + usize::from(height) };
-    let colors: Vec<u8> = pixels.iter().copied().chain([fill]).cycle().take(3 * picture.pixels()).collect();
+    let colors: Vec<u8> =
+        pixels.iter().copied().chain([fill]).cycle().take(3 * picture.pixels()).collect();
     let Ok(rgb) = Rgb8::new(picture, &colors) else { return };
     let geometry = preprocess::geometry(&input, picture);
     let most = preprocess::largest(&input);

@@ -72,6 +72,10 @@ Quality = Annotated[
     int | None, typer.Option(metavar="N", help="1-100, for webp (default: lossless) and jpeg (default: 90).")
 ]
 MaxPixels = Annotated[int | None, typer.Option(metavar="N", help="Refuse larger pictures.")]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Fewer workers and smaller pictures, to stay below: 800M, 2G."),
+]
 Workers = Annotated[
     int | None, typer.Option(metavar="N", help="Pictures worked on at once; default: one per CPU.")
 ]

@@ -11,6 +11,7 @@ from qbg.cli.download import bring_named
 from qbg.cli.exits import UsageError, tell
 from qbg.cli.places import Places, check_there, nothing_found, read_places
 from qbg.cli.plan import print_plan
+from qbg.memory import parse_size
 from qbg.options import FolderOptions, Options, make_options
 
 
@@ -38,6 +39,7 @@ def command(
     quality: a.Quality = None,
     max_pixels: a.MaxPixels = None,
     workers: a.Workers = None,
+    max_memory: a.MaxMemory = None,
     latency: a.Latency = False,
     pin: a.Pin = "auto",
     overwrite: a.Overwrite = False,
@@ -99,14 +101,18 @@ def command(
     if download:
         bring_named(model, quiet=quiet)
     asked = Asked(model=model, engine=engine, precision=precision, workers=workers, latency=latency)
-    return _run(places, options, folder, (asked, recipe, pin), (as_json, quiet, verbose))
+    try:
+        limit = None if max_memory is None else parse_size(max_memory)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return _run(places, options, folder, (asked, recipe, pin, limit), (as_json, quiet, verbose))
 
 
 def _run(
     places: Places,
     options: Options,
     folder: FolderOptions,
-    network: tuple[Asked, str | None, str],
+    network: tuple[Asked, str | None, str, int | None],
     talk: tuple[bool, bool, bool],
 ) -> int:
     from dataclasses import asdict
@@ -116,7 +122,7 @@ def _run(
     from qbg.remover import Remover
     from qbg.report.console import Console
 
-    asked, recipe, pin = network
+    asked, recipe, pin, max_memory = network
     as_json, quiet, verbose = talk
     console = Console(quiet=quiet, verbose=verbose)
     if places.stream:
@@ -133,6 +139,7 @@ def _run(
             workers=chosen.workers,
             threads_per_worker=chosen.threads,
             pin=pin,
+            max_memory=max_memory,
             **asdict(options),
         )
     except ValueError as error:

@@ -107,6 +107,21 @@ pub enum Kind {
         /// The limit, in pixels.
         limit_px: u64,
     },
+    /// The picture would take more memory than this run may.
+    #[error(
+        "{width}x{height} needs about {} MiB, more than the {} MiB that this run has for one picture",
+        bytes >> 20, budget_bytes >> 20
+    )]
+    OverBudget {
+        /// Width in the header.
+        width: u64,
+        /// Height in the header.
+        height: u64,
+        /// What it needs.
+        bytes: u64,
+        /// What there is for one picture.
+        budget_bytes: u64,
+    },
     /// A metadata block or a decoded buffer would exceed its cap.
     #[error("{what} needs more than {limit_bytes} bytes")]
     TooManyBytes {
@@ -213,6 +228,7 @@ impl Kind {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Kind::TooManyPixels { .. } => Some("raise --max-pixels, or skip the file"),
+            Kind::OverBudget { .. } => Some("raise --max-memory, or use fewer --workers"),
             Kind::Empty | Kind::Truncated { .. } | Kind::Shrunk | Kind::Changed => {
                 Some("the file may still be being copied; run again to pick it up")
             }

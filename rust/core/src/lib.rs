@@ -10,7 +10,7 @@
 //! warm between batches and lends them for single images; [`slot`] is the memory that a worker
 //! shares with the engine, which is the caller's and is called through [`pipeline::Infer`].
 //! [`journal`] notes what a batch has finished, for a run that goes on where others stopped.
-//! [`topology`] says where workers run, [`meter`] reads the clock, [`trial`] says how a batch is
+//! [`memory`] is what large pictures share. [`topology`] says where workers run, [`meter`] reads the clock, [`trial`] says how a batch is
 //! run when it is measured.
 //!
 //! Below the stages lie rooms that several of them use: [`image`] (views of pixels), [`recipe`]
@@ -32,6 +32,7 @@ pub mod image;
 pub mod journal;
 pub mod mapped;
 pub mod mask;
+pub mod memory;
 pub mod meter;
 pub mod pipeline;
 pub mod pool;

@@ -19,6 +19,7 @@ use crate::image::{Density, Raster, Size};
 use crate::mapped::{self, Mapped};
 use crate::mask::Masker;
 use crate::mask::refine::{self, Refiner};
+use crate::memory::{self, Budget, Share};
 use crate::meter::{Stages, Stopwatch};
 use crate::preprocess::{self, Preprocessor, ToSrgb};
 use crate::recipe::{Geometry, Recipe};
@@ -62,6 +63,18 @@ pub struct Options {
     pub background: Background,
     /// The output's format.
     pub encode: encode::Options,
+    /// What large pictures share; None: as much as they like.
+    pub memory: Option<Arc<Budget>>,
+}
+
+impl Options {
+    /// What a picture of this format takes.
+    fn bytes_per_pixel(&self, format: &str) -> u64 {
+        let jpeg = format == "JPEG";
+        let lossy = self.encode.format == encode::Format::Webp && self.encode.quality.is_some();
+        let before = if jpeg { memory::JPEG_BYTES_PER_PIXEL } else { memory::BYTES_PER_PIXEL };
+        before + if lossy { memory::LOSSY_WEBP_BYTES_PER_PIXEL } else { 0 }
+    }
 }
 
 impl Default for Options {
@@ -73,6 +86,7 @@ impl Default for Options {
             composite: composite::Options::default(),
             background: Background::None,
             encode: encode::Options::new(encode::Format::Png),
+            memory: None,
         }
     }
 }
@@ -242,6 +256,8 @@ struct Front {
     backdrop: Backdrop,
     resampler: Resampler,
     compositor: Compositor,
+    /// A large picture's, from its header to [`Pipeline::settle`].
+    share: Option<Share>,
 }
 
 impl Pipeline {
@@ -283,6 +299,7 @@ impl Pipeline {
             backdrop: Backdrop::default(),
             resampler: Resampler::new(level),
             compositor: Compositor::new(level),
+            share: None,
         };
         Self {
             front,
@@ -319,7 +336,17 @@ impl Pipeline {
             },
         };
         self.claim.release();
+        self.settle();
         status
+    }
+
+    /// To be called when a picture's result is no longer needed: gives back the memory that a large
+    /// one took, and its part of the budget.
+    pub fn settle(&mut self) {
+        if let Some(share) = self.front.share.take() {
+            self.forget();
+            drop(share);
+        }
     }
 
     /// How the file ends because of what is there already; None: it is to be done.
@@ -433,6 +460,7 @@ impl Front {
         trace: &mut Trace,
     ) -> Result<Picture<'_>, Error> {
         let path = input.path();
+        self.share = None; // a result that nobody settled
         self.load(input, options, trace)?;
         let geometry = self.preprocess(path, trace)?;
         self.infer(path, geometry.tensor, trace)?;
@@ -447,25 +475,27 @@ impl Front {
         options: &Options,
         trace: &mut Trace,
     ) -> Result<(), Error> {
-        let Self { file, decoder, image, .. } = self;
-        let Options { mapped: mapping, limits, .. } = options;
+        let Self { file, decoder, image, share, .. } = self;
+        let mapping = &options.mapped;
+        let mut decode = |bytes: &[u8]| decode_within(bytes, options, decoder, image, share);
         match input {
             Input::Path(path) => {
                 let at = Some(path);
                 let mapped = trace.step(Stage::Map, at, || Mapped::open(path, file, *mapping))?;
                 trace.bytes_in = mapped.bytes().len() as u64;
                 trace.mapped = mapped.is_mapped();
-                let decoded =
-                    trace.step(Stage::Decode, at, || decoder.decode(mapped.bytes(), limits, image));
+                let decoded = trace.step(Stage::Decode, at, || decode(mapped.bytes()));
                 // A file that shrank explains whatever the decoder made of it.
                 trace.step(Stage::Map, at, || mapped.check())?;
                 decoded?;
             }
             Input::Bytes(bytes) => {
                 trace.bytes_in = bytes.len() as u64;
-                trace.step(Stage::Decode, None, || decoder.decode(bytes, limits, image))?;
+                trace.step(Stage::Decode, None, || decode(bytes))?;
             }
             Input::Pixels { size, channels, data } => {
+                // Whoever made the pixels had room for them.
+                let limits = &options.limits;
                 trace
                     .step(Stage::Decode, None, || image.set_pixels(size, channels, data, limits))?;
             }
@@ -549,6 +579,34 @@ impl Front {
         })?;
         let icc = (!image.icc.is_empty()).then_some(image.icc.as_slice());
         Ok(Picture { raster, icc, density: image.density })
+    }
+}
+
+/// Decodes; a picture that is large takes its part of the budget first.
+///
+/// Its size is learned from the decoder's refusal, which comes before anything is allocated.
+fn decode_within(
+    bytes: &[u8],
+    options: &Options,
+    decoder: &mut Decoder,
+    image: &mut decode::Image,
+    share: &mut Option<Share>,
+) -> Result<(), Kind> {
+    let limits = &options.limits;
+    let Some(budget) = &options.memory else { return decoder.decode(bytes, limits, image) };
+    let max_pixels = limits.max_pixels.min(budget.small_px());
+    let first = decoder.decode(bytes, &decode::Limits { max_pixels, ..*limits }, image);
+    match first {
+        Err(Kind::TooManyPixels { width, height, .. })
+            if width.saturating_mul(height) <= limits.max_pixels =>
+        {
+            *share = budget.take(width, height, options.bytes_per_pixel(image.format))?;
+            decoder.decode(bytes, limits, image)
+        }
+        Err(Kind::TooManyPixels { width, height, .. }) => {
+            Err(Kind::TooManyPixels { width, height, limit_px: limits.max_pixels })
+        }
+        other => other,
     }
 }
 

@@ -142,6 +142,7 @@ pub fn options(object: &Bound<'_, PyAny>) -> PyResult<Options> {
                 .unwrap_or(encode::Options::new(format).png_level),
             quality: attr(object, "quality")?,
         },
+        memory: None,
     })
 }
 

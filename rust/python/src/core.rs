@@ -17,6 +17,7 @@ use qbg_core::crew::Crew;
 use qbg_core::error::{Error, Stage, readable};
 use qbg_core::image::Size;
 use qbg_core::journal::Journal;
+use qbg_core::memory::Budget;
 use qbg_core::pipeline::{
     Background, Infer, Input, Options, OutputShape, Picture, Pipeline, Trace,
 };
@@ -101,6 +102,8 @@ pub struct Core {
     crew: Mutex<Option<Arc<Crew<Pipeline>>>>,
     places: Vec<Placement>,
     level: Level,
+    /// What large pictures share.
+    memory: Mutex<Option<Arc<Budget>>>,
     /// The last background picture, by path.
     picture: Mutex<Option<(PathBuf, Arc<backdrop::Picture>)>>,
 }
@@ -114,6 +117,7 @@ impl Core {
     /// The options, with the background picture decoded.
     fn options(&self, py: Python<'_>, object: &Bound<'_, PyAny>) -> PyResult<Options> {
         let mut options = convert::options(object)?;
+        options.memory.clone_from(&lock(&self.memory));
         if let Some(path) = convert::background_image(object)? {
             let held = lock(&self.picture).clone();
             let picture = match held {
@@ -164,6 +168,7 @@ impl Core {
             crew: Mutex::new(Some(Arc::new(crew))),
             places,
             level,
+            memory: Mutex::new(None),
             picture: Mutex::new(None),
         })
     }
@@ -171,6 +176,10 @@ impl Core {
     #[getter]
     fn workers(&self) -> usize {
         self.places.len()
+    }
+
+    fn limit_memory(&self, small_bytes: u64, bytes: u64) {
+        *lock(&self.memory) = Some(Arc::new(Budget::new(small_bytes, bytes)));
     }
 
     #[getter]
@@ -305,7 +314,19 @@ struct Finished {
     trace: Trace,
 }
 
+/// One image, copied out of the pipeline, which is then ready for the next.
 fn finish(
+    pipeline: &mut Pipeline,
+    input: Input<'_>,
+    options: &Options,
+    encode: bool,
+) -> Result<Finished, Error> {
+    let finished = copy_out(pipeline, input, options, encode);
+    pipeline.settle();
+    finished
+}
+
+fn copy_out(
     pipeline: &mut Pipeline,
     input: Input<'_>,
     options: &Options,
