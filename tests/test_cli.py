@@ -511,3 +511,26 @@ def test_of_a_path_the_name_is_left(text: str, left: str) -> None:
     from qbg.cli.doctor import private
 
     assert private({"x": [text]}) == {"x": [left]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED: signals are POSIX's")
+def test_a_suspended_run_goes_on(folder: Path, tmp_path: Path) -> None:
+    for copy in range(20):
+        (folder / f"copy{copy}.png").write_bytes((folder / "a.png").read_bytes())
+    target = tmp_path / "out"
+    command = [str(Path(sys.executable).with_name("qbg")), "remove", str(folder), str(target), "--json"]
+    command += ["--engine", "simulated:0.05", "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and not list(target.glob("*.png")):
+            time.sleep(0.005)
+        running.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)  # what was under way in the kernel ends
+        there = len(list(target.rglob("*.png")))
+        time.sleep(0.5)
+        assert len(list(target.rglob("*.png"))) == there
+        running.send_signal(signal.SIGCONT)
+        out, err = running.communicate(timeout=40)
+    assert running.returncode == 0, err
+    summary = json.loads(out)
+    assert summary["done"] == summary["images"] > there
+    assert len(list(target.rglob("*.png"))) == summary["done"]

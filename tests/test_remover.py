@@ -379,3 +379,95 @@ def test_remove_keeps_one_remover_for_a_model(
     assert all((result == results[0]).all() for result in results)
     assert not (qbg.remove(array, quick_model) == results[0]).all(), "options don't stick"
     made[0].close()
+
+
+WORKING = """
+import multiprocessing, sys
+import numpy as np, qbg
+picture = np.zeros((8, 8, 3), np.uint8)
+
+def work(model):
+    with qbg.Remover(model, workers=1) as remover:
+        return remover.cutout(picture).shape
+
+if __name__ == "__main__":
+    model, method = sys.argv[1:]
+    qbg.remove(picture, model)  # threads live in the parent
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map(work, [model] * 4) == [(8, 8, 4)] * 4
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SKIPPED: the ways to start a process are POSIX's")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_that_each_make_their_own(method: str, quick_model: Path, tmp_path: Path) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(WORKING)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), str(quick_model), method],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+SUBINTERPRETER = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+import qbg
+made = interpreters.create()
+code = '''
+try:
+    from qbg import _native
+except ImportError as error:
+    assert "subinterpreter" in str(error), error
+'''
+failed = interpreters.run_string(made, code)
+assert not failed, failed
+interpreters.destroy(made)
+from qbg import _native
+assert _native.system()
+"""
+
+
+def test_a_subinterpreter_is_refused_or_works() -> None:
+    done = subprocess.run([sys.executable, "-c", SUBINTERPRETER], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert "panicked" not in done.stderr
+
+
+DROPPED = """
+import gc, sys, threading, numpy as np, qbg
+picture = np.zeros((8, 8, 3), np.uint8)
+for _ in range(5):
+    remover = qbg.Remover(workers=2, engine="simulated:0.01")
+    threads = [threading.Thread(target=remover.cutout, args=(picture,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    del remover  # while they work
+    gc.collect()
+    for thread in threads:
+        thread.join()
+    remover = qbg.Remover(workers=2, engine="simulated:0.01")
+    left = remover.cutout_many([picture] * 50)
+    next(left)
+    del left, remover
+    gc.collect()
+    remover = qbg.Remover(workers=2, engine="simulated:0.01")
+    threads = [threading.Thread(target=remover.close) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print("alive")
+"""
+
+
+def test_dropped_and_closed_while_working() -> None:
+    done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "alive\n"
