@@ -87,17 +87,14 @@ def resident(process: int) -> int | None:
 
 
 class Runs:
-    """The program, again and again, on one folder."""
+    """The program, again and again."""
 
-    def __init__(self, command: list[str], out: Path) -> None:
+    def __init__(self, command: list[str]) -> None:
         self.command = command
-        self.out = out
-
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def killed_after(self, seconds: float) -> bool:
-        with self.start() as run:
+        silent = subprocess.DEVNULL
+        with subprocess.Popen(self.command, stdout=silent, stderr=silent) as run:
             try:
                 run.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -158,7 +155,7 @@ def _run(asked: argparse.Namespace, place: Path) -> int:
     command = [str(Path(sys.executable).with_name("qbg")), "remove", str(inputs), str(out), "--only-mask"]
     command += ["--journal", str(journal), "--resume", "--json", "--quiet"]
     command += ["-m", asked.model] if asked.model else []
-    runs = Runs(command, out)
+    runs = Runs(command)
     began = time.monotonic()
     try:
         kills = sum(runs.killed_after(moments.uniform(1, 8)) for _ in range(KILLS))
@@ -228,7 +225,7 @@ def _problems(inputs: Path, out: Path, bad: set[str], before: str, code: int, su
     if code != 1:
         problems.append(f"exit code {code}: broken pictures have to make it 1")
     wanted = {p.relative_to(inputs).with_suffix(".png").as_posix() for p in inputs.rglob("*.jpg")}
-    wanted -= {str(Path(name).with_suffix(".png").as_posix()) for name in bad}
+    wanted -= {Path(name).with_suffix(".png").as_posix() for name in bad}
     there = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     if lost := wanted - there:
         problems.append(f"{len(lost)} lost, such as {min(lost)}")

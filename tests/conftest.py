@@ -6,6 +6,7 @@ The tests run on the installed wheel; nothing here puts python/ on the path.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import subprocess
@@ -56,6 +57,18 @@ class Outcome:
     def summary(self) -> dict[str, Any]:
         """The one JSON object on standard output."""
         return json.loads(self.out)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """By path below the folder: the content of every regular file, and where every link leads."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = os.fsdecode(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"link to {path.readlink()}"
+        elif path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def qbg_command() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -18,21 +17,10 @@ from PIL import Image
 
 import bad_files
 import graphs
-from conftest import Outcome, qbg_command
+from conftest import Outcome, digests, qbg_command
 from qbg.report.console import FAILURES_SHOWN
 
 Run = Callable[..., Outcome]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Content of every regular file below, and where every link leads."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
-            found[str(path)] = f"link to {path.readlink()}"
-        elif path.is_file():
-            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
 
 
 def whole_outputs(folder: Path) -> list[str]:

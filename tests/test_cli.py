@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from conftest import qbg_command
 from qbg.cli.exits import UsageError
 from qbg.cli.places import read_places
 
@@ -372,22 +373,28 @@ def test_version_and_help(qbg: Run) -> None:
         "--output --model --recipe --engine --only-mask --threshold --invert --feather --post-process "
         "--background --background-image --no-decontaminate --keep-hidden --crop --margin --format "
         "--png-level --quality --workers --pin --max-pixels --overwrite --fsync --no-recursive --from-file "
-        "--glob --on-collision --fail-fast --dry-run --json --quiet --verbose"
+        "--glob --on-collision --fail-fast --dry-run --json --quiet --verbose --journal --resume --max-memory"
     )
     assert [option for option in options.split() if option not in shown] == []
+
+
+def _under_way(folder: Path, target: Path, *, copies: int, seconds: float) -> subprocess.Popen[str]:
+    """A run over copies of a picture, each `seconds` long, that has written its first output."""
+    for copy in range(copies):
+        (folder / f"copy{copy}.png").write_bytes((folder / "a.png").read_bytes())
+    command = [*qbg_command(), "remove", str(folder), str(target), "--json"]
+    command += ["--engine", f"simulated:{seconds}", "--workers", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while running.poll() is None and not list(target.glob("*.png")):
+        time.sleep(0.01)
+    return running
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SKIPPED: signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_after_the_image_in_hand(number: int, folder: Path, tmp_path: Path) -> None:
-    for copy in range(200):
-        (folder / f"copy{copy}.png").write_bytes((folder / "a.png").read_bytes())
     target = tmp_path / "out"
-    command = [str(Path(sys.executable).with_name("qbg")), "remove", str(folder), str(target), "--json"]
-    command += ["--engine", "simulated:0.2", "--workers", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        while running.poll() is None and not list(target.glob("*.png")):
-            time.sleep(0.01)
+    with _under_way(folder, target, copies=200, seconds=0.2) as running:
         running.send_signal(number)
         out, err = running.communicate(timeout=40)
     assert running.returncode == 130, err
@@ -515,14 +522,8 @@ def test_of_a_path_the_name_is_left(text: str, left: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="SKIPPED: signals are POSIX's")
 def test_a_suspended_run_goes_on(folder: Path, tmp_path: Path) -> None:
-    for copy in range(20):
-        (folder / f"copy{copy}.png").write_bytes((folder / "a.png").read_bytes())
     target = tmp_path / "out"
-    command = [str(Path(sys.executable).with_name("qbg")), "remove", str(folder), str(target), "--json"]
-    command += ["--engine", "simulated:0.05", "--workers", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        while running.poll() is None and not list(target.glob("*.png")):
-            time.sleep(0.005)
+    with _under_way(folder, target, copies=20, seconds=0.05) as running:
         running.send_signal(signal.SIGSTOP)
         time.sleep(0.3)  # what was under way in the kernel ends
         there = len(list(target.rglob("*.png")))

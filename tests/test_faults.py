@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import ROOT, Outcome
+from conftest import ROOT, Outcome, digests
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="SKIPPED: faults are put under the program by LD_PRELOAD and /proc"
@@ -30,14 +29,6 @@ Run = Callable[..., Outcome]
 COUNT = 24
 OPTIONS = ["--engine", "null", "--workers", "2", "--json"]
 MOST_FULL = 3  # rust/core/src/batch.rs
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

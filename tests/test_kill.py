@@ -11,7 +11,6 @@ import random
 import subprocess
 import time
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import qbg_command
+from conftest import digests, qbg_command
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SKIPPED: SIGKILL is POSIX's")
 Run = Callable[..., Any]
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def _draw(folder: Path, count: int) -> Path:
@@ -61,10 +52,10 @@ def test_killed_two_hundred_times_and_begun_again(tmp_path: Path, qbg: Run) -> N
 def _kill_and_rerun(inputs: Path, tmp_path: Path, qbg: Run, *, count: int, kills: int) -> None:
     # A network of 20 ms, so that no run is over before it is killed, however quick the machine.
     options = ["--engine", "simulated:0.02", "--workers", "2", "--png-level", "1"]
-    before = _digests(inputs)
+    before = digests(inputs)
     undisturbed = tmp_path / "undisturbed"
     assert qbg("remove", inputs, undisturbed, *options).code == 0
-    wanted = _digests(undisturbed)
+    wanted = digests(undisturbed)
     assert len(wanted) == count
 
     out = tmp_path / "out"
@@ -91,8 +82,8 @@ def _kill_and_rerun(inputs: Path, tmp_path: Path, qbg: Run, *, count: int, kills
     (out / "1" / ".qbg-4194304-0-0.tmp").write_bytes(b"half a pic")
     last = qbg("remove", inputs, out, *options)
     assert last.code == 0, last.err
-    assert _digests(out) == wanted
-    assert _digests(inputs) == before
+    assert digests(out) == wanted
+    assert digests(inputs) == before
 
 
 def test_runs_on_one_folder_share_the_work(inputs: Path, tmp_path: Path) -> None:
@@ -112,4 +103,4 @@ def test_runs_on_one_folder_share_the_work(inputs: Path, tmp_path: Path) -> None
     alone = tmp_path / "alone"
     command = [*qbg_command(), "remove", str(inputs), str(alone), *options]
     subprocess.run(command, check=True, capture_output=True)
-    assert _digests(out) == _digests(alone)
+    assert digests(out) == digests(alone)

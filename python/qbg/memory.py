@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 BYTES_PER_PIXEL = 24
 JPEG_BYTES_PER_PIXEL = 16
@@ -102,14 +101,3 @@ def default_limit(memory: int | None, group: int | None) -> int | None:
     if group is not None:
         limits.append(int(group * SHARE_OF_LIMIT))
     return min(limits, default=None)
-
-
-def resident_bytes() -> int | None:
-    """Of this process, now; None where the system doesn't tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    import resource
-
-    return pages * resource.getpagesize()

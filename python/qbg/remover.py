@@ -114,7 +114,8 @@ class Remover:
         if precision == "int8":
             self._resolved = quantized(self._resolved)
         network = self._resolved.network
-        count = workers if workers is not None else max(1, int(_native.system()["default_workers"]))
+        machine = _native.system()
+        count = workers if workers is not None else max(1, int(machine["default_workers"]))
         self._engine: Engine = (
             engines.make(engine, network, threads=threads_per_worker, precision=precision, workers=count)
             if isinstance(engine, str)
@@ -145,7 +146,10 @@ class Remover:
 
         self._core: Core = core(count)
         self.notes: tuple[str, ...] = self._resolved.notes
-        fits = self._fitting(max_memory, count)
+        limit = max_memory
+        if limit is None:
+            limit = memory.default_limit(machine["memory_bytes"], machine["memory_limit_bytes"])
+        fits = None if limit is None else self._fitting(limit, count)
         if fits is not None:
             if fits.workers < count:
                 self._core.close()
@@ -378,16 +382,12 @@ class Remover:
             result = self._core.process(source.image, options, encode=encode, is_path=source.is_path)
         return images.give(source, result)
 
-    def _fitting(self, max_memory: int | None, count: int) -> memory.Plan | None:
-        """What fits into the memory that there is; None where nobody can tell."""
-        from qbg import _native
+    def _fitting(self, limit: int, count: int) -> memory.Plan | None:
+        """What fits below `limit`; None where the system doesn't tell what is taken already."""
+        from qbg.bench.system import rss_bytes
 
-        machine = _native.system()
-        limit = max_memory
-        if limit is None:
-            limit = memory.default_limit(machine["memory_bytes"], machine["memory_limit_bytes"])
-        resident = memory.resident_bytes()
-        if limit is None or resident is None:
+        resident = rss_bytes()
+        if resident is None:
             return None
         fits = memory.plan(limit, resident, memory.SURE_BYTES, count)
         if fits.workers == count and fits.largest_px() >= self._options.max_pixels:
@@ -399,7 +399,7 @@ class Remover:
             if self._refusal is not None:
                 raise self._refusal from None
             # A network that fails on this fails on pictures too, and says so there.
-        after = memory.resident_bytes() or resident
+        after = rss_bytes() or resident
         worker = max(after - resident, memory.LEAST_WORKER_BYTES)
         fits = memory.plan(limit, resident, worker, count)
         told = []

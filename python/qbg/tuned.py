@@ -58,24 +58,17 @@ def place() -> Path:
 
 def circumstances(digest: str) -> dict[str, Any]:
     """What a choice holds for: this CPU, as many of them, this model file, these versions."""
-    import importlib.metadata
-
     from qbg import _native
     from qbg.bench.system import cpu_flags
+    from qbg.versions import installed
 
     machine = _native.system()
-    versions = {}
-    for name in DISTRIBUTIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "cpu": machine["cpu"],
         "flags": sorted(cpu_flags()),
         "cpus": int(machine["default_workers"]),
         "model": digest,
-        "versions": versions,
+        "versions": installed(DISTRIBUTIONS),
     }
 
 

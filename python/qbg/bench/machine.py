@@ -8,7 +8,6 @@ Must not know what is measured.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -19,6 +18,7 @@ import qbg
 from qbg import _native
 from qbg.bench.system import ROOT, cpu_flags, text
 from qbg.report import record
+from qbg.versions import installed
 
 FLAGS = (
     "sse4_2",
@@ -78,14 +78,8 @@ def _memory_bytes(told: dict[str, Any]) -> int:
 
 def software() -> record.Software:
     """What runs here. `git` is that of qbg's own checkout, found from the package or the current folder."""
-    versions = {"python": platform.python_version()}
-    for name in DISTRIBUTIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return record.Software(
-        versions=versions,
+        versions={"python": platform.python_version(), **installed(DISTRIBUTIONS)},
         build_profile=_native.BUILD_PROFILE,
         git=revision(Path(qbg.__file__).parent, Path.cwd()),
     )

@@ -61,16 +61,22 @@ def private(value: Any) -> Any:
     and machine nothing."""
     import re
 
-    if isinstance(value, dict):
-        return {key: private(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [private(part) for part in value]
-    if not isinstance(value, str):
+    paths = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\n:'\"]*)*[\\/](?=[^\\/\s]|$)")
+    names = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in _names()]
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [without(part) for part in value]
+        if not isinstance(value, str):
+            return value
+        value = paths.sub("", value)
+        for name in names:
+            value = name.sub("...", value)
         return value
-    value = re.sub(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\n:'\"]*)*[\\/](?=[^\\/\s]|$)", "", value)
-    for name in _names():
-        value = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", value)
-    return value
+
+    return without(value)
 
 
 def _names() -> set[str]:
@@ -95,16 +101,10 @@ def _settings() -> dict[str, str]:
 
 
 def _packages() -> dict[str, str]:
-    import importlib.metadata
+    from qbg.versions import installed
 
     names = ("numpy", "onnxruntime", "openvino", "onnx", "pillow", "rich", "scipy", "typer")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found
+    return dict.fromkeys(names, "none") | installed(names)
 
 
 def lines(facts: dict[str, Any]) -> list[str]:

@@ -94,6 +94,7 @@ def command(
             resume=resume,
             inputs_are=places.inputs_are,
         )
+        limit = None if max_memory is None else parse_size(max_memory)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
     if dry_run:
@@ -101,10 +102,6 @@ def command(
     if download:
         bring_named(model, quiet=quiet)
     asked = Asked(model=model, engine=engine, precision=precision, workers=workers, latency=latency)
-    try:
-        limit = None if max_memory is None else parse_size(max_memory)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     return _run(places, options, folder, (asked, recipe, pin, limit), (as_json, quiet, verbose))
 
 

@@ -350,16 +350,16 @@ fn is_claimed(file: &File) -> bool {
     }
 }
 
+#[cfg(not(unix))]
+fn is_claimed(_: &File) -> bool {
+    true
+}
+
 /// Whether an open file still has a name.
 #[cfg(unix)]
 fn is_linked(file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
     file.metadata().is_ok_and(|facts| facts.nlink() > 0)
-}
-
-#[cfg(not(unix))]
-fn is_claimed(_: &File) -> bool {
-    true
 }
 
 /// Takes a finished output away again, for runs that only measure.
