@@ -32,6 +32,8 @@ class Options:
         post_process: smooth the mask's outline as rembg's `-ppm` does.
         decontaminate: estimate the subject's own color in soft edges.
         keep_hidden: keep the colors of fully transparent pixels.
+        premultiply: multiply colors by alpha, for programs that want it so; a PNG's are straight by its
+            definition.
         background: (red, green, blue, alpha), 0 to 255 each, behind the subject. None: transparent.
         background_image: path of a picture that fills the background. None: none.
         crop: cut to the subject plus this many pixels. None: the whole picture.
@@ -49,6 +51,7 @@ class Options:
     post_process: bool = False
     decontaminate: bool = True
     keep_hidden: bool = False
+    premultiply: bool = False
     background: tuple[int, int, int, int] | None = None
     background_image: str | None = None
     crop: int | None = None
@@ -59,7 +62,7 @@ class Options:
     max_metadata_bytes: int = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        for name in ("only_mask", "invert", "post_process", "decontaminate", "keep_hidden"):
+        for name in ("only_mask", "invert", "post_process", "decontaminate", "keep_hidden", "premultiply"):
             truth(name, getattr(self, name))
         one_of("format", self.format, FORMATS)
         for name, low, high in (("threshold", 1, 255), ("png_level", 0, 9), ("quality", 1, 100)):
@@ -98,6 +101,8 @@ class FolderOptions:
         recursive: walk folders below the given ones.
         on_collision: `fail` or `rename`, when two inputs want one output.
         overwrite: redo outputs that are up to date.
+        keep_foreign: pass over inputs whose output is a picture that qbg didn't make; else they fail.
+        shard: (i, n): only the i-th of n parts, from 0 on, into which names divide the pictures. None: all.
         fsync: make each output durable before it is renamed.
         fail_fast: stop at the first failure.
         journal: path of a file to which a line of JSON is appended for each finished image. None: none.
@@ -108,6 +113,8 @@ class FolderOptions:
     recursive: bool = True
     on_collision: str = "fail"
     overwrite: bool = False
+    keep_foreign: bool = False
+    shard: tuple[int, int] | None = None
     fsync: bool = False
     fail_fast: bool = False
     journal: str | bytes | None = None
@@ -115,7 +122,7 @@ class FolderOptions:
     inputs_are: str = "paths"
 
     def __post_init__(self) -> None:
-        for name in ("recursive", "overwrite", "fsync", "fail_fast", "resume"):
+        for name in ("recursive", "overwrite", "keep_foreign", "fsync", "fail_fast", "resume"):
             truth(name, getattr(self, name))
         if self.journal is not None and not isinstance(self.journal, str | bytes):
             raise TypeError(f"option `journal` is {self.journal!r}, but must be a path")
@@ -123,6 +130,13 @@ class FolderOptions:
             raise ValueError("`resume` needs a `journal`: the file that says what is done")
         if self.resume and self.overwrite:
             raise ValueError("`resume` and `overwrite` exclude each other")
+        if self.shard is not None:
+            index, count = self.shard
+            whole("option", "shard", count, 1, 1 << 32)
+            if not 0 <= index < count:
+                raise ValueError(
+                    f"option `shard` is {index}/{count}, but parts are counted from 0 to {count - 1}"
+                )
         one_of("on_collision", self.on_collision, COLLISIONS)
         one_of("inputs_are", self.inputs_are, INPUTS)
 

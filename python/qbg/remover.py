@@ -235,17 +235,11 @@ class Remover:
 
     def encoded(self, x: Any, **options: Any) -> bytes:
         """Like `cutout`, but gives the bytes of a file of `options.format` whatever kind `x` is."""
-        result = self.process_encoded(x, **options)
-        assert result.encoded is not None
-        return result.encoded
+        return self._encoded(x, self._chosen(options))
 
     def process_encoded(self, x: Any, **options: Any) -> Result:
         """Like `encoded`, with times and warnings. For the command line."""
-        chosen = self._chosen(options)
-        self._check()
-        source = images.take(x)
-        with _calls:
-            return self._core.process(source.image, chosen, encode=True, is_path=source.is_path)
+        return self._process_encoded(x, self._chosen(options))
 
     def cutout_many(
         self, items: Iterable[Any], *, ordered: bool = True, errors: str = "raise", **options: Any
@@ -264,16 +258,17 @@ class Remover:
 
         Closing the generator drops what hasn't begun and waits for the pictures in hand.
         """
-        self._check()
-        if isinstance(items, str | bytes | bytearray | memoryview | os.PathLike) or _is_picture(items):
-            raise TypeError(
-                f"`items` is one picture ({type(items).__name__}): give a list of pictures, or use `cutout`; "
-                "for a folder there is `remove_folder`"
-            )
-        if errors not in ("raise", "return"):
-            raise ValueError(f"`errors` is {errors!r}, but must be one of: raise, return")
+        self._check_many(items, errors)
         chosen = self._chosen(options)
-        return self._many(iter(items), ordered, errors == "return", chosen)
+        return self._many(iter(items), ordered, errors == "return", lambda item: self._cutout(item, chosen))
+
+    def encoded_many(
+        self, items: Iterable[Any], *, ordered: bool = True, errors: str = "raise", **options: Any
+    ) -> Generator[Any, None, None]:
+        """As `cutout_many`, but gives the bytes of a file of `options.format` for each picture."""
+        self._check_many(items, errors)
+        chosen = self._chosen(options)
+        return self._many(iter(items), ordered, errors == "return", lambda item: self._encoded(item, chosen))
 
     def remove_folder(
         self,
@@ -282,6 +277,8 @@ class Remover:
         *,
         recursive: bool = True,
         overwrite: bool = False,
+        keep_foreign: bool = False,
+        shard: tuple[int, int] | None = None,
         on_collision: str = "fail",
         fsync: bool = False,
         fail_fast: bool = False,
@@ -300,6 +297,7 @@ class Remover:
             dst: a folder, made if need be.
             recursive: also folders below `src`.
             overwrite: redo outputs that are up to date.
+            keep_foreign, shard: see `qbg.options.FolderOptions`.
             on_collision: `fail` or `rename`, when two pictures want one output.
             fsync: make each output durable before it is renamed.
             fail_fast: stop at the first failure.
@@ -316,6 +314,8 @@ class Remover:
             recursive=recursive,
             overwrite=overwrite,
             on_collision=on_collision,
+            keep_foreign=keep_foreign,
+            shard=shard,
             fsync=fsync,
             fail_fast=fail_fast,
             journal=None if journal is None else native_path(path_text("journal", journal)),
@@ -382,6 +382,17 @@ class Remover:
             result = self._core.process(source.image, options, encode=encode, is_path=source.is_path)
         return images.give(source, result)
 
+    def _process_encoded(self, x: Any, options: Options) -> Result:
+        self._check()
+        source = images.take(x)
+        with _calls:
+            return self._core.process(source.image, options, encode=True, is_path=source.is_path)
+
+    def _encoded(self, x: Any, options: Options) -> bytes:
+        result = self._process_encoded(x, options)
+        assert result.encoded is not None
+        return result.encoded
+
     def _fitting(self, limit: int, count: int) -> memory.Plan | None:
         """What fits below `limit`; None where the system doesn't tell what is taken already."""
         from qbg.bench.system import rss_bytes
@@ -425,13 +436,20 @@ class Remover:
         if self._closed:
             raise RuntimeError("this Remover is closed: make a new one")
 
+    def _check_many(self, items: object, errors: str) -> None:
+        self._check()
+        if isinstance(items, str | bytes | bytearray | memoryview | os.PathLike) or _is_picture(items):
+            raise TypeError(
+                f"`items` is one picture ({type(items).__name__}): give a list of pictures, or use `cutout`; "
+                "for a folder there is `remove_folder`"
+            )
+        if errors not in ("raise", "return"):
+            raise ValueError(f"`errors` is {errors!r}, but must be one of: raise, return")
+
     def _many(
-        self, items: Any, ordered: bool, keep_errors: bool, options: Options
+        self, items: Any, ordered: bool, keep_errors: bool, one: Callable[[Any], Any]
     ) -> Generator[Any, None, None]:
         window = 2 * self.workers
-
-        def one(item: Any) -> Any:
-            return self._cutout(item, options)
 
         def outcome(future: Future[Any]) -> Any:
             try:

@@ -164,6 +164,7 @@ pub fn list(data: &[u8]) {
         recursive: true,
         on_collision: if how & 1 == 0 { OnCollision::Fail } else { OnCollision::Rename },
         fold_case,
+        shard: None,
     };
     let list = Spec::List(Box::new(Cursor::new(list.to_vec())));
     let Ok(jobs) = Source::new(list, options) else { return };
@@ -195,6 +196,7 @@ pub fn glob(data: &[u8]) {
         recursive: true,
         on_collision: OnCollision::Rename,
         fold_case: false,
+        shard: None,
     };
     let Ok(jobs) = Source::new(Spec::Glob(format!("{root}/{text}")), options) else { return };
     let mut inputs = HashSet::new();

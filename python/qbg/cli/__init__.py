@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -21,14 +22,24 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 def main() -> None:
     """The command `qbg`."""
+
+    def app() -> None:
+        from qbg.cli.app import app
+
+        app(prog_name="qbg")
+
+    run(app)
+
+
+def run(app: Callable[[], None]) -> None:
+    """A Typer application, with what has to be seen to before it and around it."""
     for number in STOPS:
         signal.signal(number, _leave)
     _fill_standard_files()
-    from qbg.cli.app import app
     from qbg.cli.exits import lost_output
 
     try:
-        app(prog_name="qbg")
+        app()
     except OSError as error:
         # Help and version; what commands print is seen to by `exits`.
         sys.exit(lost_output(error))

@@ -15,6 +15,7 @@ from qbg.cli import (
     evaluate,
     models,
     quantize,
+    rembg,
     remove,
     tune,
     verify,
@@ -62,3 +63,4 @@ models_app.command("verify")(guarded(verify.command))
 models_app.command("build")(guarded(build.command))
 models_app.command("quantize")(guarded(quantize.command))
 app.add_typer(models_app, name="models")
+app.add_typer(rembg.make_app(), name="rembg", help="rembg's command line: i, p, s, b, d.")

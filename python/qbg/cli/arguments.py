@@ -61,6 +61,9 @@ NoDecontaminate = Annotated[
     bool, typer.Option("--no-decontaminate", help="Leave background color in soft edges.")
 ]
 KeepHidden = Annotated[bool, typer.Option("--keep-hidden", help="Keep the colors of transparent pixels.")]
+Premultiply = Annotated[
+    bool, typer.Option("--premultiply", help="Multiply colors by alpha, for programs that want it so.")
+]
 Crop = Annotated[bool, typer.Option("--crop", help="Cut to the subject.")]
 Margin = Annotated[int | None, typer.Option(metavar="PX", help="Pixels around the subject; implies --crop.")]
 Format = Annotated[
@@ -94,11 +97,29 @@ Journal = Annotated[
     str | None, typer.Option(metavar="FILE", help="Append a line of JSON for each finished picture.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Skip what the journal says is done.")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N parts, from 0 to N-1, into which names divide the pictures.",
+    ),
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be written, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only failures.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also warnings and times by stage.")]
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """`2/8` to (2, 8). ValueError if it isn't so written; whether it makes sense is told by the options."""
+    if text is None:
+        return None
+    index, slash, count = text.partition("/")
+    if not (slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
+        raise ValueError(f"--shard {text}: write I/N, such as 0/8 for the first of eight parts")
+    return int(index), int(count)
 
 
 def image_options(*, decontaminate: bool, crop: bool, margin: int | None, **values: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def command(
     background_image: a.BackgroundImage = None,
     no_decontaminate: a.NoDecontaminate = False,
     keep_hidden: a.KeepHidden = False,
+    premultiply: a.Premultiply = False,
     crop: a.Crop = False,
     margin: a.Margin = None,
     form: a.Format = None,
@@ -50,6 +51,7 @@ def command(
     on_collision: a.OnCollision = "fail",
     journal: a.Journal = None,
     resume: a.Resume = False,
+    shard: a.ShardOf = None,
     fail_fast: a.FailFast = False,
     dry_run: a.DryRun = False,
     as_json: a.Json = False,
@@ -78,6 +80,7 @@ def command(
                 background=background,
                 background_image=background_image,
                 keep_hidden=keep_hidden,
+                premultiply=premultiply,
                 format=places.format,
                 png_level=png_level,
                 quality=quality,
@@ -90,6 +93,7 @@ def command(
             overwrite=overwrite,
             fsync=fsync,
             fail_fast=fail_fast,
+            shard=a.shard_of(shard),
             journal=None if journal is None else native_path(journal),
             resume=resume,
             inputs_are=places.inputs_are,
@@ -125,6 +129,8 @@ def _run(
     if places.stream:
         if folder.journal is not None:
             raise UsageError("a picture through standard input or output leaves no line in a journal")
+        if folder.shard is not None:
+            raise UsageError("--shard divides many pictures, not one through standard input or output")
         check_stream(places, overwrite=folder.overwrite, as_json=as_json)
     try:
         chosen = choose(asked, places.count)

@@ -44,7 +44,7 @@ def check_stream(places: Places, *, overwrite: bool, as_json: bool) -> None:
 
 def run_stream(remover: Remover, places: Places, *, as_json: bool) -> int:
     """Cuts out the one picture. A signal becomes KeyboardInterrupt, so that no half-written file is left."""
-    with _interruptible():
+    with interruptible():
         source: bytes | str = sys.stdin.buffer.read() if places.inputs == ["-"] else places.inputs[0]
         began = time.monotonic()
         result: Result | None = None
@@ -66,7 +66,8 @@ def run_stream(remover: Remover, places: Places, *, as_json: bool) -> int:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM become KeyboardInterrupt."""
     before = [signal.signal(number, signal.default_int_handler) for number in STOPS]
     try:
         yield

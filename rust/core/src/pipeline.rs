@@ -96,6 +96,8 @@ impl Default for Options {
 pub struct FileOptions {
     /// Redo outputs that are up to date.
     pub overwrite: bool,
+    /// Pass over inputs whose output is somebody else's picture, in place of failing on them.
+    pub keep_foreign: bool,
     /// Make each output durable before it is renamed.
     pub fsync: bool,
     /// Tag of model and options, written into every output with the input's length and time of
@@ -357,6 +359,7 @@ impl Pipeline {
         match sink::existing(&job.input, &job.output, &self.tag) {
             Existing::UpToDate => return Some(Status::Skipped),
             Existing::Stale(reason) => trace.redone = Some(reason),
+            Existing::Foreign if files.keep_foreign => return Some(Status::Skipped),
             Existing::Foreign => {
                 let error = Kind::Foreign.at(Stage::Write, Some(&job.output));
                 return Some(Status::Failed(Box::new(error)));

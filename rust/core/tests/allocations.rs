@@ -135,7 +135,12 @@ fn a_warm_pipeline_allocates_nothing_of_its_own() {
     let folder = std::env::temp_dir().join(format!("qbg-warm-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let paths = inputs(&folder);
-    let files = FileOptions { overwrite: true, fsync: false, digest: "00ff".to_owned() };
+    let files = FileOptions {
+        overwrite: true,
+        keep_foreign: false,
+        fsync: false,
+        digest: "00ff".to_owned(),
+    };
     let options = Options::default();
     for scale in [Scale::Full, Scale::Maximum] {
         let mut pipeline = pipeline(scale);
@@ -215,7 +220,12 @@ fn repeated(picture: &Path, trial: Trial) -> (Vec<usize>, u64) {
         places: vec![Placement::default()],
         enter: Arc::new(|body| body()),
         options: Options::default(),
-        files: FileOptions { overwrite: true, fsync: false, digest: "00ff".to_owned() },
+        files: FileOptions {
+            overwrite: true,
+            keep_foreign: false,
+            fsync: false,
+            digest: "00ff".to_owned(),
+        },
         fail_fast: true,
         journal: None,
         trial: Some(trial),

@@ -130,6 +130,7 @@ pub fn options(object: &Bound<'_, PyAny>) -> PyResult<Options> {
             keep_hidden: attr(object, "keep_hidden")?,
             decontaminate: attr(object, "decontaminate")?,
             only_mask: attr(object, "only_mask")?,
+            premultiply: attr(object, "premultiply")?,
             crop: attr(object, "crop")?,
         },
         background: match background {
@@ -153,7 +154,12 @@ pub fn background_image(object: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> 
 
 /// The writing half of a `qbg.options.FolderOptions`.
 pub fn file_options(folder: &Bound<'_, PyAny>, digest: String) -> PyResult<FileOptions> {
-    Ok(FileOptions { overwrite: attr(folder, "overwrite")?, fsync: attr(folder, "fsync")?, digest })
+    Ok(FileOptions {
+        overwrite: attr(folder, "overwrite")?,
+        keep_foreign: attr(folder, "keep_foreign")?,
+        fsync: attr(folder, "fsync")?,
+        digest,
+    })
 }
 
 /// Path of the journal, and whether it says what is done; None without one.

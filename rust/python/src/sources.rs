@@ -17,7 +17,8 @@ use qbg_core::batch::{Inputs, SideWalk};
 use qbg_core::encode::Format;
 use qbg_core::error::{Error, Kind, Stage};
 use qbg_core::source::{
-    self, InputShape, Job, OnCollision, Options, Output, OutputShape, Source, Spec, plan_output,
+    self, InputShape, Job, OnCollision, Options, Output, OutputShape, Shard, Source, Spec,
+    plan_output,
 };
 use qbg_core::trial::{Rounds, Trial};
 
@@ -27,8 +28,8 @@ use crate::error::to_py;
 
 /// One source after the other, each output once.
 pub struct Sources {
-    rest: std::vec::IntoIter<Source>,
-    current: Option<Source>,
+    rest: std::vec::IntoIter<(Source, Options)>,
+    current: Option<(Source, Options)>,
     /// Hashes of the outputs so far; None for a single source, which sees to it by itself.
     seen: Option<(RandomState, HashSet<u64>)>,
     on_collision: OnCollision,
@@ -36,7 +37,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    fn new(sources: Vec<Source>, wish: &Wish) -> Self {
+    fn new(sources: Vec<(Source, Options)>, wish: &Wish) -> Self {
         let seen = (sources.len() > 1).then(|| (RandomState::new(), HashSet::new()));
         let Wish { on_collision, extension, .. } = *wish;
         Self { rest: sources.into_iter(), current: None, seen, on_collision, extension }
@@ -67,10 +68,17 @@ impl Iterator for Sources {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.current.as_mut().and_then(Iterator::next) {
-                Some(Ok(job)) => return Some(self.admit(job)),
-                Some(error) => return Some(error),
-                None => self.current = Some(self.rest.next()?),
+            let Some(item) = self.current.as_mut().and_then(|(source, _)| source.next()) else {
+                self.current = Some(self.rest.next()?);
+                continue;
+            };
+            let item = item.and_then(|job| self.admit(job));
+            let options = self.current.as_ref().map(|(_, options)| options);
+            // After names were settled among all parts.
+            if options
+                .is_none_or(|options| options.shard.is_none_or(|shard| shard.keeps(&item, options)))
+            {
+                return Some(item);
             }
         }
     }
@@ -107,11 +115,18 @@ struct Wish {
     recursive: bool,
     on_collision: OnCollision,
     extension: &'static str,
+    shard: Option<Shard>,
 }
 
 impl Wish {
     fn read(folder: &Bound<'_, PyAny>, format: Format) -> PyResult<Self> {
         let on_collision: String = folder.getattr("on_collision")?.extract()?;
+        let shard: Option<(u64, u64)> = folder.getattr("shard")?.extract()?;
+        let shard = shard.map(|(index, count)| {
+            Shard::new(index, count).ok_or_else(|| {
+                PyValueError::new_err(format!("there is no part {index} of {count} parts"))
+            })
+        });
         Ok(Self {
             inputs_are: folder.getattr("inputs_are")?.extract()?,
             recursive: folder.getattr("recursive")?.extract()?,
@@ -125,6 +140,7 @@ impl Wish {
                 }
             },
             extension: format.extension(),
+            shard: shard.transpose()?,
         })
     }
 }
@@ -156,6 +172,7 @@ fn plan(
         recursive: wish.recursive,
         on_collision: wish.on_collision,
         fold_case,
+        shard: wish.shard,
     };
     Ok((spec, again, options))
 }
@@ -191,8 +208,9 @@ impl Named {
         for path in paths {
             let (spec, again, options) = plan(path.clone(), several, output.as_deref(), wish)?;
             walks.push(again.map(|again| (again, options.clone())));
-            let source = Source::new(spec, options);
-            sources.push(source.map_err(|kind| kind.at(Stage::Discover, Some(path)))?);
+            let source = Source::new(spec, options.clone());
+            let source = source.map_err(|kind| kind.at(Stage::Discover, Some(path)))?;
+            sources.push((source, options));
         }
         let walks: Option<Vec<_>> = walks.into_iter().collect();
         let side_walk = walks.map(|walks| -> SideWalk {

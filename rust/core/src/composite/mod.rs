@@ -53,6 +53,8 @@ pub struct Options {
     pub decontaminate: bool,
     /// Give alpha alone, as a gray picture. Background and colors don't matter then.
     pub only_mask: bool,
+    /// Multiply colors by the alpha that is shown, before they meet a background.
+    pub premultiply: bool,
     /// Crop to the box of all alpha of at least [`CROP_LEVEL`] and this margin in pixels, cut at the
     /// picture's edge. A mask without such a pixel gives the whole picture.
     pub crop: Option<usize>,
@@ -60,7 +62,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { keep_hidden: false, decontaminate: true, only_mask: false, crop: None }
+        Options {
+            keep_hidden: false,
+            decontaminate: true,
+            only_mask: false,
+            premultiply: false,
+            crop: None,
+        }
     }
 }
 
@@ -70,6 +78,8 @@ pub struct Compositor {
     foreground: Foreground,
     /// One row of an opaque color.
     back: Vec<u8>,
+    /// One row of colors times alpha.
+    multiplied: Vec<u8>,
     /// Alpha times the input's own.
     product: Vec<u8>,
     out: Vec<u8>,
@@ -89,6 +99,7 @@ impl Compositor {
             level,
             foreground: Foreground::default(),
             back: Vec::new(),
+            multiplied: Vec::new(),
             product: Vec::new(),
             out: Vec::new(),
         }
@@ -154,8 +165,7 @@ impl Compositor {
         let estimated =
             options.decontaminate && prepare(self.level, &mut self.foreground, rgb, alpha)?;
         let planes = Planes { alpha, shown };
-        let channels =
-            self.compose(rgb, planes, background, rect, options.keep_hidden, estimated)?;
+        let channels = self.compose(rgb, planes, background, rect, options, estimated)?;
         Ok((rect, channels))
     }
 
@@ -173,7 +183,7 @@ impl Compositor {
         planes: Planes<'_>,
         background: Background<'_>,
         rect: Rect,
-        keep_hidden: bool,
+        options: &Options,
         estimated: bool,
     ) -> Result<usize, Kind> {
         let background = match background {
@@ -193,6 +203,9 @@ impl Compositor {
                 3
             }
         };
+        if options.premultiply {
+            resize_buffer(&mut self.multiplied, 3 * width)?;
+        }
         let bytes = rect.size.pixels().checked_mul(channels);
         resize_buffer(&mut self.out, bytes.ok_or(Kind::OutOfMemory { bytes: u64::MAX })?)?;
         for (y, out) in self.out.chunks_exact_mut(channels * width).enumerate() {
@@ -201,8 +214,14 @@ impl Compositor {
             let colors = if made { self.foreground.colors() } else { rgb.row(y) };
             let colors = &colors[3 * rect.x..][..3 * width];
             let alpha = &planes.shown.row(y)[rect.x..][..width];
+            let colors = if options.premultiply {
+                scalar::premultiply(colors, alpha, &mut self.multiplied);
+                &self.multiplied
+            } else {
+                colors
+            };
             match background {
-                Background::None => cutout(self.level, colors, alpha, out, keep_hidden),
+                Background::None => cutout(self.level, colors, alpha, out, options.keep_hidden),
                 Background::Color(back @ [.., ..=254]) => {
                     scalar::over_translucent(colors, alpha, back, out);
                 }

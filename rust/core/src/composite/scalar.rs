@@ -17,6 +17,15 @@ pub fn multiply(alpha: &mut [u8], by: &[u8]) {
     }
 }
 
+/// Colors times alpha, to the nearest. This option is rare and has no SIMD level.
+pub fn premultiply(rgb: &[u8], alpha: &[u8], out: &mut [u8]) {
+    for ((c, &a), o) in rgb.chunks_exact(3).zip(alpha).zip(out.chunks_exact_mut(3)) {
+        for (o, &c) in o.iter_mut().zip(c) {
+            *o = by_255(u32::from(c) * u32::from(a));
+        }
+    }
+}
+
 /// Straight RGBA: the colors as they are beside their alpha, black where alpha is 0 unless `keep`.
 pub fn cutout(rgb: &[u8], alpha: &[u8], out: &mut [u8], keep: bool) {
     for ((c, &a), o) in rgb.chunks_exact(3).zip(alpha).zip(out.chunks_exact_mut(4)) {

@@ -407,6 +407,29 @@ fn backgrounds_choose_the_raster() {
 }
 
 #[test]
+fn colors_can_be_multiplied_before_they_meet_a_background() {
+    let size = Size { width: 37, height: 5 };
+    let (rgb, alpha) = (bytes(1, 555), edgy(2, 185));
+    let view = Rgb8::new(size, &rgb).unwrap();
+    let options = Options { decontaminate: false, premultiply: true, ..Options::default() };
+    let mut compositor = Compositor::new(Level::detect());
+    let product = |f: u8, a: u8| (f64::from(f) * f64::from(a) / 255.0).round();
+    let made = compositor.run(view, &alpha, None, Background::None, &options).unwrap();
+    for ((out, color), &a) in made.data().chunks(4).zip(rgb.chunks(3)).zip(&alpha) {
+        assert_eq!(out[3], a);
+        assert!((0..3).all(|c| f64::from(out[c]) == product(color[c], a)));
+    }
+    let white = Background::Color([255; 4]);
+    let made = compositor.run(view, &alpha, None, white, &options).unwrap();
+    for ((out, color), &a) in made.data().chunks(3).zip(rgb.chunks(3)).zip(&alpha) {
+        for c in 0..3 {
+            let over = product(color[c], a) * f64::from(a) / 255.0 + f64::from(255 - a);
+            assert_eq!(f64::from(out[c]), over.round());
+        }
+    }
+}
+
+#[test]
 fn the_inputs_own_alpha_is_multiplied_in() {
     let size = Size { width: 50, height: 4 };
     let (rgb, own) = (bytes(1, 600), bytes(5, 200));

@@ -7,6 +7,7 @@
 //! - `walk.rs` folders and globs: order, links, outputs among inputs.
 //! - `naming.rs` what counts as an image, output names, collisions.
 //! - `glob.rs` patterns. `list.rs` lists of paths. `plan.rs` where outputs go.
+//! - `shard.rs` which part of many an image belongs to; whoever settles clashes between sources asks it.
 //!
 //! Output names: below a folder, or below the part of a glob before its first wildcard, the
 //! structure is kept: `IN/a/x.jpg` to `OUT/a/x.<ext>`. A list's relative paths keep theirs without
@@ -19,6 +20,7 @@ mod glob;
 mod list;
 mod naming;
 mod plan;
+mod shard;
 mod walk;
 
 use std::ffi::OsString;
@@ -28,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use naming::is_case_insensitive;
 pub use plan::{InputShape, Output, OutputShape, plan_output};
+pub use shard::Shard;
 
 use crate::error::{Error, Kind, Stage};
 use glob::Pattern;
@@ -78,6 +81,9 @@ pub struct Options {
     pub on_collision: OnCollision,
     /// `A` and `a` are one name where outputs go; from [`is_case_insensitive`].
     pub fold_case: bool,
+    /// The part of the images that [`count`] counts; a source yields all of them, since names are
+    /// settled among all. None: every image.
+    pub shard: Option<Shard>,
 }
 
 /// Input and output, or why an input has none.
@@ -187,8 +193,8 @@ pub fn count(spec: &Spec, options: &Options, stop: &AtomicBool) -> Option<u64> {
     };
     let mut source = Source::new(spec, options.clone()).ok()?;
     let mut total = 0;
-    while source.next_unless(stop).is_some() {
-        total += 1;
+    while let Some(item) = source.next_unless(stop) {
+        total += u64::from(options.shard.is_none_or(|shard| shard.keeps(&item, options)));
     }
     (!stop.load(Ordering::Relaxed)).then_some(total)
 }

@@ -28,6 +28,7 @@ fn options(output: Output) -> Options {
         recursive: true,
         on_collision: OnCollision::Fail,
         fold_case: false,
+        shard: None,
     }
 }
 

@@ -1,0 +1,1 @@
+"""Other programs' shapes around qbg's core, for scripts that were written for them."""
