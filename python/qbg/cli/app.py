@@ -17,6 +17,7 @@ from qbg.cli import (
     quantize,
     rembg,
     remove,
+    serve,
     tune,
     verify,
 )
@@ -51,6 +52,7 @@ app.command("remove")(guarded(remove.command))
 app.command("bench")(guarded(bench.command))
 app.command("tune")(guarded(tune.command))
 app.command("evaluate")(guarded(evaluate.command))
+app.command("serve")(guarded(serve.command))
 app.command("doctor")(guarded(doctor.command))
 models_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="The models that qbg knows by name."

@@ -285,13 +285,14 @@ def top(
 
 def make_app() -> typer.Typer:
     """The commands."""
-    from qbg.cli import rembg_folder, rembg_frames
+    from qbg.cli import rembg_folder, rembg_frames, rembg_server
 
     made = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
     made.callback()(top)
     made.command("i")(guarded(file_command))
     made.command("p")(guarded(rembg_folder.command))
     made.command("b")(guarded(rembg_frames.command))
+    made.command("s")(guarded(rembg_server.command))
     made.command("d")(guarded(download_command))
     return made
 
