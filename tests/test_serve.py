@@ -150,6 +150,7 @@ def test_parameters_are_those_of_the_command_line(server, remover, photo):
         ("margin=3&decontaminate=false", {"crop": 3, "decontaminate": False}),
         ("format=webp&quality=50", {"format": "webp", "quality": 50}),
         ("format=jpeg", {"format": "jpeg", "background": "white"}),
+        ("format=jpeg&background=%2300000080", {"format": "jpeg", "background": (127, 127, 127)}),
         ("premultiply=true&png_level=9", {"premultiply": True, "png_level": 9}),
     ]:
         assert server.post(f"/v1/cutout?{query}", photo).body == remover.encoded(photo, **options), query
@@ -199,7 +200,7 @@ def test_the_answer_is_what_accept_asks_for(server, remover, photo):
         ("", b"no picture", "image/jpeg", 422, "not an image"),
         ("", b"{", "application/json", 400, "not JSON"),
         ("", b"[1]", "application/json", 400, "an object"),
-        ("", b'{"image": "***"}', "application/json", 400, "no base64"),
+        ("", b'{"image": "***"}', "application/json", 422, "no base64"),
         ("", b'{"image": 5}', "application/json", 400, "base64 text"),
         ("", b"[" * 100_000, "application/json", 400, "not JSON"),
         ("", b"hello", "text/plain", 415, "text/plain"),

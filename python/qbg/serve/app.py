@@ -109,8 +109,11 @@ class _Page(StaticFiles):
 
 
 class Patient(HttpToolsProtocol):
-    """uvicorn's protocol, patient for so long only: who sends a head drop by drop is cut off, and so is who goes
-    on sending a body that was refused, which is read and thrown away meanwhile so that the answer arrives."""
+    """uvicorn's protocol, patient for so long only.
+
+    Who sends a head drop by drop is cut off, and so is who goes on sending a body that was refused; until
+    then that is read and thrown away, so that the answer arrives.
+    """
 
     header_s = 10.0
 

@@ -47,7 +47,7 @@ class Ask:
 
 
 async def read(request: Request, limit: int, seconds: float, max_files: int = 4) -> Ask:
-    """Body, form and query.
+    """Body, form and query; what the body says goes before what the query says.
 
     Args:
         request: whose body nobody has read.
@@ -60,8 +60,9 @@ async def read(request: Request, limit: int, seconds: float, max_files: int = 4)
         ClientLeftError: it stopped in the middle.
     """
     ask = Ask()
+    query: dict[str, object] = {}
     for name, value in request.query_params.multi_items():
-        _add(ask, name, value)
+        _add(query, name, value)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         async with asyncio.timeout(seconds):
@@ -72,7 +73,7 @@ async def read(request: Request, limit: int, seconds: float, max_files: int = 4)
                 if media == JSON:
                     _json(body, ask)
                 elif media in ("", URLENCODED, "application/octet-stream") or media.startswith("image/"):
-                    ask.files.append(("", "", body))
+                    ask.files += [("", "", body)] if body else []
                 elif media in ("application/zip", "application/x-zip-compressed"):
                     ask.files.append(("zip", "", body))
                 else:
@@ -86,6 +87,7 @@ async def read(request: Request, limit: int, seconds: float, max_files: int = 4)
         raise ProblemError(408, "slow", f"the body wasn't here within {seconds:.0f} s") from error
     except ClientDisconnect as error:
         raise ClientLeftError from error
+    ask.fields = {**query, **ask.fields}
     return ask
 
 
@@ -102,7 +104,7 @@ def decoded(text: object, limit: int) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ProblemError(400, "base64", f"no base64: {error}") from error
+        raise ProblemError(422, "base64", f"no base64: {error}") from error
     if len(data) > limit:
         raise _too_large(limit)
     return data
@@ -144,7 +146,7 @@ async def _form(request: Request, limit: int, max_files: int, ask: Ask) -> None:
             if isinstance(value, UploadFile):
                 ask.files.append((name, value.filename or "", await value.read()))
             else:
-                _add(ask, name, value)
+                _add(ask.fields, name, value)
     finally:
         await form.close()
 
@@ -157,13 +159,13 @@ def _json(body: bytes, ask: Ask) -> None:
     if not isinstance(value, dict):
         raise ProblemError(400, "json", "an object is wanted")
     for name, item in value.items():
-        _add(ask, name, item)
+        _add(ask.fields, name, item)
 
 
-def _add(ask: Ask, name: str, value: object) -> None:
-    if name in ask.fields:
+def _add(fields: dict[str, object], name: str, value: object) -> None:
+    if name in fields:
         raise ProblemError(400, "parameter", f"`{name[:80]}` is given twice")
-    ask.fields[name] = value
+    fields[name] = value
 
 
 def _too_large(limit: int) -> ProblemError:

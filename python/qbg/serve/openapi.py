@@ -11,6 +11,8 @@ from qbg.serve.wishes import MEDIA, WISHES
 BINARY = {"type": "string", "format": "binary"}
 KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"header": []}]
 
+FIELDS = "The parameters may be fields of the form too, and go before those of the query."
+
 DOCS = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>qbg: the HTTP interface</title><link rel="icon" href="/page/icon.svg">
@@ -40,13 +42,19 @@ def document(settings: Settings) -> dict[str, Any]:
                 "type": "object",
                 "required": ["image"],
                 "properties": {"image": BINARY, "background_image": BINARY},
+                "description": FIELDS,
+                "additionalProperties": False,
             }
         },
         "application/json": {
             "schema": {
                 "type": "object",
                 "required": ["image"],
-                "properties": {"image": {"type": "string", "contentEncoding": "base64"}},
+                "properties": {
+                    "image": {"type": "string", "contentEncoding": "base64"},
+                    "model": model,
+                    **options,
+                },
                 "additionalProperties": False,
             }
         },
@@ -78,6 +86,8 @@ def document(settings: Settings) -> dict[str, Any]:
                         "type": "object",
                         "required": ["images"],
                         "properties": {"images": {"type": "array", "items": BINARY, "minItems": 1}},
+                        "description": FIELDS,
+                        "additionalProperties": False,
                     }
                 },
             },

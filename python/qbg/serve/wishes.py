@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qbg.options import FORMATS, make_options, parse_color
+from qbg.options import FORMATS, Color, make_options, parse_color
 from qbg.serve.problems import ProblemError
 
 MEDIA = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg", "tiff": "image/tiff"}
@@ -142,15 +142,18 @@ def read(given: Mapping[str, object], form: str | None = None) -> dict[str, Any]
         values["crop"] = margin or 0
     values.setdefault("format", form or "png")
     if values["format"] == "jpeg" and not values.get("only_mask"):
-        # JPEG has no transparency: what lies behind the subject is white unless a color is named.
-        color = values.get("background")
-        if color is None or color[3] == 0:
-            values["background"] = (255, 255, 255, 255)
+        values["background"] = _on_white(values.get("background", (0, 0, 0, 0)))
     try:
         make_options(None, **values)
     except (TypeError, ValueError) as error:
         raise ProblemError(400, "parameter", str(error)) from error
     return values
+
+
+def _on_white(color: Color) -> Color:
+    """JPEG has no transparency: behind a translucent background, or none, there is paper."""
+    red, green, blue = (round((level * color[3] + 255 * (255 - color[3])) / 255) for level in color[:3])
+    return red, green, blue, 255
 
 
 def accepted(header: str | None) -> str | None:
