@@ -12,4 +12,4 @@ if [ -z "$shellcheck" ]; then
     exit 0
 fi
 echo "== shellcheck"
-"$shellcheck" scripts/*.sh .ci/run
+"$shellcheck" scripts/*.sh deploy/slurm/*.sh .ci/run

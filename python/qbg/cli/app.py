@@ -9,6 +9,7 @@ import typer
 from qbg.cli import (
     bench,
     build,
+    cluster,
     discard,
     doctor,
     download,
@@ -65,4 +66,8 @@ models_app.command("verify")(guarded(verify.command))
 models_app.command("build")(guarded(build.command))
 models_app.command("quantize")(guarded(quantize.command))
 app.add_typer(models_app, name="models")
+cluster_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Many machines, with Ray.")
+cluster_app.callback()(lambda: None)
+cluster_app.command("run")(guarded(cluster.run_command))
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(rembg.make_app(), name="rembg", help="rembg's command line: i, p, s, b, d.")

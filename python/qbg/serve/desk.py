@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_TURN_S = 30.0
+"""Nobody is told to come again later than that."""
+
 SMOOTHING = 0.1
 """Of the mean time of a picture: about the last ten count."""
 
@@ -38,6 +41,7 @@ class Desk:
         self._metrics = metrics
         self._taken = 0
         self._mean_s = 0.5
+        self._next_turn = 0.0
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="qbg-serve")
         metrics.workers.set(workers)
 
@@ -52,7 +56,7 @@ class Desk:
         """
         if self._taken >= self._places:
             self._metrics.rejects.labels("queue full").inc()
-            wait_s = max(1, math.ceil(self._mean_s * (self._places - self.workers) / self.workers))
+            wait_s = self._come_again()
             raise ProblemError(
                 429,
                 "busy",
@@ -66,6 +70,17 @@ class Desk:
     def close(self) -> None:
         """Work that hasn't begun is dropped; what is in hand is finished."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _come_again(self) -> int:
+        """Seconds. Who is turned away gets the next turn behind all who were told one, at the pace of the
+        workers, so that a crowd doesn't come back at once to be turned away again.
+        """
+        now = time.monotonic()
+        pace_s = self._mean_s / self.workers
+        self._next_turn = max(self._next_turn, now + pace_s * (self._places - self.workers)) + pace_s
+        # Who has given up in the meantime mustn't make others wait for ever.
+        self._next_turn = min(self._next_turn, now + LONGEST_TURN_S)
+        return max(1, math.ceil(self._next_turn - now))
 
     def _leave(self) -> None:
         self._taken -= 1
