@@ -31,6 +31,11 @@ FORBIDDEN = {
     "models": ("qbg.cli", "qbg.report", "qbg.remover", "rich", "typer"),
     "remover": ("qbg.cli", "qbg.report", "rich", "typer"),
     "bench": ("qbg.cli", "rich", "typer", *(f"qbg.report.{name}" for name in RENDERERS)),
+    "elastic": ("qbg.cli", "qbg.report", "qbg.serve", "rich", "typer"),
+    "compat": ("qbg.cli", "qbg.report", "qbg.serve", "qbg.cluster", "rich", "typer"),
+    "serve": ("qbg.cli", "qbg.report", "qbg.compat", "qbg.cluster", "rich", "typer"),
+    "cluster": ("qbg.cli", "qbg.report", "qbg.compat", "qbg.serve", "rich", "typer"),
+    "ray": ("qbg.cli", "qbg.cluster", "ray", "pyarrow"),
     "trial": ("qbg",),
     "report": ("qbg.bench", "qbg.cli", "qbg.remover", "qbg.engine", "qbg.models", "onnxruntime", "typer"),
 }

@@ -43,7 +43,7 @@ def place(tmp_path: Path, photos: Path) -> Path:
 def test_the_promised_number_of_examples() -> None:
     made = [line for body in blocks("sh") for line in body.splitlines() if line.startswith("make ")]
     assert made == ["make run", "make test"]
-    assert len(commands()) == 3
+    assert len(commands()) == 5
     assert len(blocks("python")) == 3
 
 

@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import bad_files
 import qbg
 from conftest import qbg_command
 
@@ -223,6 +224,27 @@ def test_what_is_wrong_is_named(server, photo, query, body, kind, status, words)
     assert answer.json["error"]["code"]
 
 
+def test_bad_files_are_told_and_stop_nothing(server, photo, tmp_path):
+    asked = 0
+    for entry in bad_files.make(tmp_path / "bad"):
+        found = [path for path in (tmp_path / "bad").rglob("*") if entry.stem in path.name and path.is_file()]
+        if (
+            len(found) != 1
+            or found[0].stat().st_size > 1 << 20
+            or not entry.stages
+            or entry.stages[0] != "decode"
+        ):
+            continue  # folders, links, pipes and permissions don't go through a request
+        answer = server.post("/v1/cutout", found[0].read_bytes())
+        asked += 1
+        if entry.may_pass and answer.status == 200:
+            continue
+        assert answer.status in (400, 413, 422), (entry.wrong, answer.status, answer.body)
+        assert answer.json["error"]["message"]
+    assert asked > 40
+    assert server.post("/v1/cutout", photo).status == 200
+
+
 def test_a_body_is_limited_whatever_its_head_says(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
         raw.sendall(b"POST /v1/cutout HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -313,6 +335,34 @@ def test_health_metrics_and_documents(server, photo):
     assert server.ask("GET", "/nowhere").json["error"]["code"] == "not found"
     assert server.ask("GET", "/v1/cutout").status == 405
     assert all("?" not in json.dumps(event) for event in server.events())
+
+
+def test_pages_from_elsewhere_may_ask_where_they_are_named(server, quick_model, photo, tmp_path):
+    origin = "https://shop.example"
+    assert "Access-Control-Allow-Origin" not in server.post("/v1/cutout", photo, Origin=origin).headers
+    with serving(tmp_path, "-m", quick_model, "--allow-origin", origin) as open_:
+        asked = {"Origin": origin, "Access_Control_Request_Method": "POST"}
+        assert open_.ask("OPTIONS", "/v1/cutout", **asked).headers["Access-Control-Allow-Origin"] == origin
+        assert open_.post("/v1/cutout", photo, Origin=origin).headers["Access-Control-Allow-Origin"] == origin
+        other = open_.post("/v1/cutout", photo, Origin="https://other.example")
+        assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_a_batch_whose_client_leaves_gives_its_place_back(quick_model, photo, tmp_path):
+    with serving(tmp_path, "-m", quick_model, "--workers", "1", "--queue", "0") as one:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for number in range(50):
+                archive.writestr(f"{number}.jpg", photo)
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", one.port), timeout=20) as raw:
+                head = "POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/zip\r\n"
+                raw.sendall(head.encode() + f"Content-Length: {len(packed.getvalue())}\r\n\r\n".encode())
+                raw.sendall(packed.getvalue())
+        end = time.monotonic() + 20
+        while one.post("/v1/cutout", photo).status == 429:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def test_every_documented_parameter_is_read_and_every_read_one_documented(server):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qbg.batch import native_path
+from qbg.errors import InputError
 
 if TYPE_CHECKING:
     from qbg._native import Result
@@ -44,10 +45,12 @@ class Source:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def take(x: object) -> Source:
+def take(x: object, max_pixels: int) -> Source:
     """Any supported picture.
 
     Raises:
+        InputError: pixels in memory that are more than `max_pixels`; they would be copied. Files and encoded
+            bytes are the core's to judge.
         TypeError: another kind of object.
         ValueError: an array or a Pillow mode that isn't a picture of 8 or 16 bits.
     """
@@ -58,9 +61,10 @@ def take(x: object) -> Source:
     # Only who has loaded these modules can have one of their objects.
     pillow, numpy = sys.modules.get("PIL.Image"), sys.modules.get("numpy")
     if pillow is not None and isinstance(x, pillow.Image):
+        _cap(x.height, x.width, max_pixels)
         return _take_pillow(x)
     if numpy is not None and isinstance(x, numpy.ndarray):
-        return _take_array(x)
+        return _take_array(x, max_pixels)
     raise TypeError(
         "a picture is a path, encoded bytes, a PIL image or a uint8 array (H, W, 3 or 4), "
         f"not {type(x).__name__}"
@@ -91,7 +95,7 @@ def give(source: Source, result: Result) -> Any:
     return image
 
 
-def _take_array(x: Any) -> Source:
+def _take_array(x: Any, max_pixels: int) -> Source:
     import numpy as np
 
     if x.dtype != np.uint8:
@@ -99,8 +103,19 @@ def _take_array(x: Any) -> Source:
     if x.ndim != 3 or x.shape[2] not in (3, 4) or 0 in x.shape:
         raise ValueError(f"an array must be (H, W, 3) or (H, W, 4), not {x.shape}")
     height, width, channels = (int(size) for size in x.shape)
+    _cap(height, width, max_pixels)
     # A copy: the caller may write to the array while the core, without the GIL, reads it.
     return Source((height, width, channels, x.tobytes(order="C")), False, "array")
+
+
+def _cap(height: int, width: int, max_pixels: int) -> None:
+    """Before anything is copied, in the core's words."""
+    if height * width > max_pixels:
+        raise InputError(
+            f"{width}x{height} is {width * height} pixels, more than the limit of {max_pixels}",
+            stage="decode",
+            hint="raise --max-pixels, or skip the file",
+        )
 
 
 def _take_pillow(x: Any) -> Source:

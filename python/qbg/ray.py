@@ -1,11 +1,17 @@
 """A stage for Ray Data: pictures' bytes in, cut-outs' bytes out (extra qbg[ray]).
 
     ds = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
-    ds = ds.map_batches(qbg.ray.Cutout, fn_constructor_kwargs={"model": "u2netp"}, num_cpus=8, concurrency=4)
+    ds = ds.map_batches(
+        qbg.ray.Cutout,
+        fn_constructor_kwargs={"model": "u2netp"},
+        num_cpus=7,
+        compute=ray.data.ActorPoolStrategy(size=4),
+    )
     ds.write_parquet("s3://bucket/cutouts")
 
-One Cutout per node, or per NUMA node, with as many CPUs as it may use; its model is loaded once. This module
-imports Ray no more than Ray imports it: a Cutout is a plain class. Must not know clusters.
+One Cutout per node, or per NUMA node, with as many CPUs as it may use, less one for Ray's own reading, which
+else never begins; its model is loaded once. This module imports no Ray: a Cutout is a plain class. Must not
+know clusters.
 """
 
 from __future__ import annotations

@@ -376,7 +376,7 @@ class Remover:
 
     def _cutout(self, x: Any, options: Options) -> Any:
         self._check()
-        source = images.take(x)
+        source = images.take(x, options.max_pixels)
         encode = source.kind == "bytes"
         with _calls:
             result = self._core.process(source.image, options, encode=encode, is_path=source.is_path)
@@ -384,7 +384,7 @@ class Remover:
 
     def _process_encoded(self, x: Any, options: Options) -> Result:
         self._check()
-        source = images.take(x)
+        source = images.take(x, options.max_pixels)
         with _calls:
             return self._core.process(source.image, options, encode=True, is_path=source.is_path)
 

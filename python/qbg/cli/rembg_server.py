@@ -14,6 +14,9 @@ Host = Annotated[str, typer.Option("-h", "--host", help="Address; 0.0.0.0 for al
 LogLevel = Annotated[str, typer.Option("-l", "--log_level", hidden=True)]
 Threads = Annotated[int | None, typer.Option("-t", "--threads", help="Pictures worked on at once.")]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="No page at /.")]
+AllowOrigin = Annotated[
+    list[str] | None, typer.Option(metavar="ORIGIN", help="Pages that may ask; * for all, as rembg has it.")
+]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Fetch ?url=, as rembg does.")]
 
 
@@ -24,6 +27,7 @@ def command(
     threads: Threads = None,
     no_ui: NoUi = False,
     allow_urls: AllowUrls = False,
+    allow_origin: AllowOrigin = None,
 ) -> int:
     """A server with rembg's routes; serves every model that is on this machine."""
     from qbg.compat.rembg import restored_model
@@ -34,5 +38,11 @@ def command(
     here = [first, *(name for name, model in MODELS.items() if present(model))]
     say(f"models: {', '.join(dict.fromkeys(here))}; without a name, {first}")
     return serve.command(
-        model=here, host=host, port=port, workers=threads, no_page=no_ui, allow_urls=allow_urls
+        model=here,
+        host=host,
+        port=port,
+        workers=threads,
+        no_page=no_ui,
+        allow_urls=allow_urls,
+        allow_origin=allow_origin,
     )

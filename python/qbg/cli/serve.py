@@ -36,6 +36,10 @@ UploadTime = Annotated[float, typer.Option(metavar="S", help="Within which a bod
 HeaderTime = Annotated[float, typer.Option(metavar="S", help="Within which a request's head has to be here.")]
 Drain = Annotated[float, typer.Option(metavar="S", help="After SIGTERM: for what is in hand.")]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public addresses.")]
+AllowOrigin = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ORIGIN", help="Pages from there may ask from a browser; * for all. Repeatable."),
+]
 KeyFile = Annotated[
     str | None,
     typer.Option("--keys", metavar="FILE", help="Who may ask: a line NAME KEY each. Else: everybody."),
@@ -58,6 +62,7 @@ def command(
     header_time: HeaderTime = 10.0,
     drain: Drain = 30.0,
     allow_urls: AllowUrls = False,
+    allow_origin: AllowOrigin = None,
     keys: KeyFile = None,
     rate: Rate = None,
     no_page: NoPage = False,
@@ -82,6 +87,7 @@ def command(
             deadline_s=deadline,
             upload_s=upload_time,
             header_s=header_time,
+            origins=tuple(allow_origin or ()),
             allow_urls=allow_urls,
             keys={} if keys is None else read_keys(Path(keys)),
             rate=rate,

@@ -13,10 +13,12 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from qbg.serve import openapi
@@ -47,7 +49,7 @@ PAGE_HEADERS = {
 }
 
 
-def make_app(settings: Settings) -> Guard:
+def make_app(settings: Settings) -> ASGIApp:
     """The application; models are loaded here, and freed when it shuts down."""
     metrics = Metrics()
     models = Models(settings)
@@ -95,8 +97,13 @@ def make_app(settings: Settings) -> Guard:
             Route("/docs", docs),
             Mount("/page", _Page(directory=str(page))),  # type: ignore[list-item]
         ]
-    return Guard(
-        Starlette(routes=table, lifespan=life, exception_handlers={HTTPException: failed}), settings, metrics
+    app = Starlette(routes=table, lifespan=life, exception_handlers={HTTPException: failed})
+    guarded = Guard(app, settings, metrics)
+    if not settings.origins:
+        return guarded
+    # Outermost, since a browser asks for leave without a key.
+    return CORSMiddleware(
+        guarded, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
     )
 
 

@@ -133,6 +133,9 @@ class Guard:
             await self._answer(scope, receive, watched, facts)
         except (ClientLeftError, TimeoutError):
             status = CLIENT_LEFT
+        except Exception:
+            status = status or 500  # which uvicorn sends
+            raise
         finally:
             seconds = time.monotonic() - began
             route = _route(scope)

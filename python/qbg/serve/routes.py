@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from qbg.serve import asks, bundle, wishes
 from qbg.serve.desk import Place
@@ -79,7 +80,7 @@ class Routes:
                 raise ProblemError(400, "missing", "no pictures", hint="send a zip, or a form with files")
             # Everything that can be refused is, before the first byte of the answer.
             pictures = self._pictures(ask)
-            first = next(pictures, None)
+            first = await asyncio.to_thread(next, pictures, None)
         except BaseException:
             place.__exit__()
             raise
@@ -100,7 +101,8 @@ class Routes:
                             made = self._workshop.make(place, model, content, options)
                             output = names.give(name, options["format"])
                             waiting[asyncio.create_task(made)] = name, output
-                        item = _next(pictures, errors)
+                        # Unpacking takes its time: not on the loop that answers everybody.
+                        item = await asyncio.to_thread(_next, pictures, errors)
                     if not waiting:
                         break
                     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -118,9 +120,8 @@ class Routes:
             finally:
                 for task in waiting:
                     task.cancel()
-                place.__exit__()
 
-        return StreamingResponse(pieces(), media_type=stream.media)
+        return _Stream(pieces(), place, stream.media)
 
     async def rembg(self, request: Request) -> Response:
         """rembg's `POST` and `GET /api/remove`."""
@@ -209,6 +210,18 @@ class Routes:
                 )
             else:
                 yield name or f"picture-{number}", content
+
+
+class _Stream(StreamingResponse):
+    """Gives its place back however it ends, also if its client has left before it began."""
+
+    def __init__(self, content: AsyncIterator[bytes], place: Place, media: str) -> None:
+        super().__init__(content, media_type=media)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 def _next(pictures: Any, errors: list[tuple[str, ProblemError]]) -> Any:

@@ -23,6 +23,7 @@ class Settings:
         deadline_s: from a request's arrival to its answer.
         upload_s: within which a body has to be here.
         header_s: within which a request's head has to be here.
+        origins: of pages elsewhere that may ask from a browser; `*` for all.
         allow_urls: fetch pictures from public addresses.
         keys: name by SHA-256 of the key. Empty: no key is asked for.
         rate: requests per second and key, as a mean; up to ten seconds' worth at once. None: no limit.
@@ -40,6 +41,7 @@ class Settings:
     deadline_s: float = 60.0
     upload_s: float = 30.0
     header_s: float = 10.0
+    origins: tuple[str, ...] = ()
     allow_urls: bool = False
     keys: dict[bytes, str] = field(default_factory=dict)
     rate: float | None = None
