@@ -84,10 +84,7 @@ def new_session(model_name: str | None = None, *args: Any, sess_opts: Any = None
         ValueError: no such model.
         ModelError: it can't be brought here or loaded.
     """
-    name = restored_model() if model_name is None else model_name
-    if name is None:
-        warnings.warn(OTHER_DEFAULT, Rembg, stacklevel=2)
-        name = DEFAULT
+    name = model_name if model_name is not None else _default(3)
     providers = kwargs.get("providers") or []
     if any("CPU" not in str(provider) for provider in providers):
         warnings.warn("qbg runs on CPUs: other providers are passed over", Rembg, stacklevel=2)
@@ -307,12 +304,20 @@ def _opaque(result: Any, kind: str) -> Any:
     return np.dstack([result, np.full(result.shape[:2], 255, np.uint8)])
 
 
+def _default(level: int) -> str:
+    """The model where none is named; tells so, at the caller's line, unless the environment names one."""
+    name = restored_model()
+    if name is None:
+        warnings.warn(OTHER_DEFAULT, Rembg, stacklevel=level)
+    return name if name is not None else DEFAULT
+
+
 def _kept(arguments: dict[str, Any]) -> Session:
     """The session of calls that bring none: one per process and model."""
     key = (restored_model(), str(arguments.get("model_path")))
     with _lock:
         if key not in _sessions:
-            _sessions[key] = new_session(None, **arguments)
+            _sessions[key] = new_session(_default(4), **arguments)
         return _sessions[key]
 
 
