@@ -11,17 +11,20 @@ use std::path::{Component, Path, PathBuf};
 
 use qbg_core::decode::{Decoder, Image, Limits};
 use qbg_core::encode::{self, Encoder, Format, Meta};
+use qbg_core::error::Kind;
 use qbg_core::image::{Raster, Rgb8, Size};
+use qbg_core::journal::{Entry, Journal, Outcome};
+use qbg_core::meter::Stages;
 use qbg_core::preprocess::{self, Preprocessor};
 use qbg_core::recipe::{Filter, Fit, Input, Scale};
 use qbg_core::simd::Level;
-use qbg_core::source::{self, OnCollision, Output, Source, Spec};
+use qbg_core::source::{self, Job, OnCollision, Output, Source, Spec};
 
 /// A function for bytes from outside.
 pub type Door = fn(&[u8]);
 
 /// All of them, by the name of their target and corpus.
-pub const ALL: [(&str, Door); 12] = [
+pub const ALL: [(&str, Door); 13] = [
     ("jpeg", jpeg),
     ("png", png),
     ("webp", webp),
@@ -34,6 +37,7 @@ pub const ALL: [(&str, Door); 12] = [
     ("list", list),
     ("glob", glob),
     ("preprocess", preprocess),
+    ("journal", journal),
 ];
 
 const LIMITS: Limits = Limits { max_pixels: 1 << 17, max_metadata_bytes: 1 << 14 };
@@ -204,6 +208,38 @@ pub fn glob(data: &[u8]) {
         assert!(job.input.starts_with(root));
         assert!(inputs.insert(job.input.clone()), "{:?} twice", job.input);
     }
+}
+
+/// What a journal holds when a run takes it up: a stranger's file is left as it is; else its lines stay,
+/// what can't be read is passed over and counted, and the lines that are added can be read.
+pub fn journal(data: &[u8]) {
+    let path = std::env::temp_dir().join(format!("qbg-door-journal-{}", std::process::id()));
+    let there = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/tree/x.png"));
+    let job = Job { id: 0, input: there.clone(), output: there };
+    assert!(std::fs::write(&path, data).is_ok(), "no temporary file");
+    let told = match Journal::open(&path, "digest", true) {
+        Err(error) => {
+            assert!(matches!(error, Kind::NotAJournal), "{error:?}");
+            assert!(std::fs::read(&path).is_ok_and(|after| after == data), "touched");
+            return;
+        }
+        Ok(journal) => journal,
+    };
+    let _ = told.is_done(&job);
+    let stages = Stages::default();
+    let outcome = Outcome::Done;
+    let entry = Entry { job: &job, outcome, pixels: 1, stages: &stages, error: None };
+    assert!(told.write(&entry).is_ok());
+    let after = std::fs::read(&path).unwrap_or_default();
+    assert!(after.starts_with(data) && after.last() == Some(&b'\n'));
+    let again = Journal::open(&path, "digest", true);
+    assert!(again.as_ref().is_ok_and(|again| again.is_done(&job)), "what was just written");
+    assert!(again.is_ok_and(|again| again.unreadable() == told.unreadable()));
+    let other = Journal::open(&path, "another digest", true);
+    assert!(
+        other.is_ok_and(|other| !other.is_done(&job))
+            || data.windows(14).any(|part| part == b"another digest")
+    );
 }
 
 /// A recipe and a picture's size: the tensor that the plan promises is filled, alike at all levels.
