@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -166,3 +167,54 @@ def test_below_a_group_s_limit_it_adapts_and_is_not_killed(
     assert len(list(tmp_path.glob("*.png"))) >= 6
     assert run.stderr.count("2_large") <= 1
     assert limit
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_names_take_no_more_than_a_folder_of_them(
+    photos: Path, quick_model: Path, tmp_path: Path
+) -> None:
+    """All are walked, named and settled; of fifty thousand parts one is done."""
+    source = tmp_path / "in"
+    picture = min(photos.glob("*.jpg"), key=lambda path: path.stat().st_size)
+    for folder in range(100):
+        (source / f"{folder:02d}").mkdir(parents=True)
+        first = source / f"{folder:02d}" / "0000.jpg"
+        first.write_bytes(picture.read_bytes())
+        for number in range(1, 10_000):
+            os.link(first, source / f"{folder:02d}" / f"{number:04d}.jpg")
+    command = [*qbg_command(), "remove", "-m", quick_model, source, tmp_path / "out", "--json", "-q"]
+    command += ["--shard", "7/50000"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    summary = json.loads(done.stdout)
+    assert 0 < summary["done"] < 100
+    assert summary["peak_rss_bytes"] < 200 * MIB
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_hundred_megapixels_among_photos(quick_model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    rng = np.random.default_rng(11)
+    tile = rng.integers(0, 256, (500, 500, 3), np.uint8)
+    Image.fromarray(np.tile(tile, (20, 40, 1))).save(source / "huge.png", compress_level=1)
+    photo = Image.fromarray(np.tile(tile, (6, 8, 1)))  # 12 megapixels
+    for number in range(8):
+        photo.save(source / f"photo{number}.jpg", quality=90)
+    limit = 7 << 30
+    command = [*qbg_command(), "remove", "-m", quick_model, source, tmp_path / "out", "--json", "-q"]
+    command += ["--max-memory", str(limit), "--only-mask"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    summary = json.loads(done.stdout)
+    assert (summary["done"], summary["failed"]) == (9, [])
+    assert summary["pixels"] == 200_000_000 + 8 * 12_000_000
+    assert summary["peak_rss_bytes"] < limit
+    Image.MAX_IMAGE_PIXELS, before = None, Image.MAX_IMAGE_PIXELS
+    try:
+        with Image.open(tmp_path / "out" / "huge.png") as mask:
+            assert mask.size == (20_000, 10_000)
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

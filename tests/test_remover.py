@@ -471,3 +471,20 @@ def test_dropped_and_closed_while_working() -> None:
     done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "alive\n"
+
+
+def test_the_first_failure_stops_even_if_nothing_has_begun_yet(
+    photos: Path, quick_model: Path, tmp_path: Path
+) -> None:
+    """The very first picture fails while the batch is still being set up: that must not be lost."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "000.jpg").write_bytes(b"no picture")
+    tiny = Image.new("RGB", (8, 8), (200, 100, 50))
+    for number in range(1, 200):
+        tiny.save(source / f"{number:03d}.png")
+    with qbg.Remover(quick_model, workers=2) as remover:
+        for attempt in range(60):
+            summary = remover.remove_folder(source, tmp_path / f"out{attempt}", fail_fast=True)
+            assert len(summary.failed) == 1
+            assert summary.done < 199, attempt
