@@ -188,7 +188,8 @@ def told(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except ClientLeftError:
-            raise
+            request.state.facts["problem"] = "client left"
+            return Response(status_code=CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001  # the last place where it can become an answer
             problem = of(error)
             request.state.facts["problem"] = problem.code
