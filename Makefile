@@ -25,7 +25,7 @@ OUT    ?= out/samples
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE \
            $(shell find rust python -type f -not -path '*/target/*' -not -name '*.pyc' -not -name '*.so' -not -name '*.pyd')
 
-.PHONY: help run test test-slow lint lint-rust lint-python lint-shell test-rust test-kernels test-python \
+.PHONY: help run miri memcheck test test-slow lint lint-rust lint-python lint-shell test-rust test-kernels test-python \
         build build-prod build-profiling bench format clean
 
 help: ## This list
@@ -82,6 +82,12 @@ build-prod: $(VENV)/.made ## Release wheel into .venv, even if nothing has chang
 
 build-profiling: $(VENV)/.made ## Release wheel with symbols into .venv, for perf and flame graphs
 	@scripts/build.sh $(BIN) profiling
+
+miri: ## Parts of the core under Miri, where a toolchain has it
+	@scripts/sanitize.sh miri
+
+memcheck: ## The core's tests at the scalar level under valgrind: about half an hour
+	@scripts/sanitize.sh memcheck
 
 bench: $(VENV)/.wheel-release ## Side-by-side runs; writes benches/record/<cpu>/ (ARGS="--quick", ARGS="--only folder")
 	@$(BIN)/python benches/spine.py $(ARGS)

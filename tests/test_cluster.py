@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -148,6 +149,58 @@ def test_the_stage_for_ray_data_keeps_rows_and_order(photos, quick_model):
     assert made["cutout"][1] is None
     assert "not an image" in made["error"][1]
     assert list(made["error"][[0, 2]]) == ["", ""]
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path):
+    """An object store on loopback, that speaks S3; gives the address of a bucket."""
+    pytest.importorskip("moto.server", reason="SKIPPED: no moto: pip install 'moto[server]'")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    try:
+        query = f"endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1&allow_bucket_creation=true"
+        yield lambda path: f"s3://{path}?{query}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.filterwarnings("ignore")
+def test_object_storage_is_read_and_written(store, many, quick_model):
+    root = Place(store("bucket"))
+    root.system.create_dir("bucket")
+    for path in sorted((many / "part0").iterdir())[:5]:
+        with root.system.open_output_stream(f"bucket/in/deep/{path.name}") as stream:
+            stream.write(path.read_bytes())
+    source, out = Place(store("bucket/in")), Place(store("bucket/out"))
+    items = list(discover(source, "png"))
+    assert [item.name for item in items] == [f"deep/{number:02d}.png" for number in range(0, 15, 3)]
+    rows = Worker(Task(source, out, str(quick_model), {}), 2, "node").work(items)
+    assert {found["outcome"] for found in rows} == {"done"}
+    with qbg.Remover(quick_model) as remover:
+        wanted = remover.encoded(many / "part0" / "00.jpg")
+    assert out.read("bucket/out/deep/00.png") == wanted
+    journal = Journal(out, "one")
+    journal.add(rows)
+    journal.flush()
+    assert Journal(out, "one").done() == {item.source for item in items}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ command line's output. Slow; needs selenium (pip) and chromium with its driver (
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import time
@@ -136,6 +137,55 @@ def test_what_fails_is_told_and_the_others_go_on(browser, photos, tmp_path):
     assert "not an image" in element(browser, "#list li.bad .state").text
     # The browser itself notes every answer that isn't 2xx; that one is expected.
     browser.get_log("browser")
+
+
+def test_photos_may_be_dropped_and_pasted(browser, photos, quick_model, tmp_path):
+    path = sorted(photos.glob("*.jpg"))[0]
+    for number, kind in enumerate(("drop", "paste"), 1):
+        browser.execute_script(
+            """
+            const [kind, text] = arguments;
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], `${kind}.jpg`, { type: "image/jpeg" }));
+            const event = kind === "drop"
+              ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+              : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+            document.body.dispatchEvent(event);
+            """,
+            kind,
+            base64.b64encode(path.read_bytes()).decode(),
+        )
+        until(lambda number=number: element(browser, "#status").text == f"{number} of {number} done")
+    element(browser, "#zip").click()
+    archive = zipfile.ZipFile(io.BytesIO(downloaded(tmp_path, "cutouts.zip")))
+    with qbg.Remover(quick_model) as remover:
+        wanted = remover.encoded(path)
+    assert {archive.read(name) for name in ("drop.png", "paste.png")} == {wanted}
+
+
+def test_a_picture_behind_and_a_copy_to_the_clipboard(browser, site, photos, quick_model, tmp_path):
+    path, other = sorted(photos.glob("*.jpg"))[:2]
+    add(browser, [path])
+    element(browser, "#backdrop").send_keys(str(other))
+    until(lambda: element(browser, "input[name=background][value=image]").is_selected())
+    time.sleep(0.2)  # until it is decoded
+    element(browser, "#download").click()
+    made = pixels(downloaded(tmp_path, f"{path.stem}.png"))
+    with qbg.Remover(quick_model) as remover:
+        wanted = pixels(remover.encoded(path, background_image=other))
+    assert (made[..., 3] == 255).all()
+    # The browser reduces pictures in its own way; that it is the same picture in the same place is enough.
+    assert np.abs(made - wanted).mean() < 6
+    grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": site.rstrip("/")}
+    browser.execute_cdp_cmd("Browser.grantPermissions", grant)
+    element(browser, "#copy").click()
+    until(lambda: element(browser, "#status").text == f"{path.name} is on the clipboard")
+    kinds = browser.execute_async_script(
+        "const done = arguments[0];"
+        "navigator.clipboard.read().then((items) => done(items[0].types), (error) => done([error.message]))"
+    )
+    assert kinds == ["image/png"]
 
 
 def test_it_fits_a_phone_and_every_control_has_a_name(browser, photos):
