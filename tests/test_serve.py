@@ -106,7 +106,7 @@ def serving(folder: Path, *options: str | Path) -> Iterator[Server]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.02)
-        port = int(log.read_text().partition("127.0.0.1:")[2].partition(",")[0].split()[0])
+        port = int(log.read_text().partition("http://127.0.0.1:")[2].partition(",")[0].split('"')[0])
         yield Server(port, process, log)
     finally:
         process.terminate()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from qbg.cli import serve
-from qbg.cli.exits import say
+from qbg.cli.exits import UsageError
 
 Port = Annotated[int, typer.Option("-p", "--port", help="Port.")]
 Host = Annotated[str, typer.Option("-h", "--host", help="Address; 0.0.0.0 for all, as rembg has it.")]
@@ -36,7 +36,10 @@ def command(
 
     first = restored_model() or DEFAULT
     here = [first, *(name for name, model in MODELS.items() if present(model))]
-    say(f"models: {', '.join(dict.fromkeys(here))}; without a name, {first}")
+    try:
+        serve.announce(f"models: {', '.join(dict.fromkeys(here))}; without a name, {first}")
+    except ImportError as error:
+        raise UsageError(f"the server needs more packages ({error.name})", hint=serve.MISSING) from error
     return serve.command(
         model=here,
         host=host,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -96,13 +97,23 @@ def command(
     except ValueError as error:
         raise UsageError(str(error)) from error
     if host not in LOOPBACK and not settings.keys:
-        say(f"anybody who reaches {host} may ask: --keys FILE asks for a key")
+        announce(f"anybody who reaches {host} may ask: --keys FILE asks for a key")
 
     def ready(host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
-        say(f"listening on http://{shown}:{port}" + ("" if no_page else ", a page to drop photos on"))
+        announce(f"listening on http://{shown}:{port}" + ("" if no_page else ", a page to drop photos on"))
 
     return serve(settings, host, port, drain, ready=ready)
+
+
+def announce(text: str) -> None:
+    """A line for whoever started it: as it is on a terminal, else one of the log's."""
+    from qbg.serve.guard import log
+
+    if sys.stderr.isatty():
+        say(text)
+    else:
+        log("note", message=text)
 
 
 def read_keys(path: Path) -> dict[bytes, str]:
