@@ -3,7 +3,7 @@
     ds = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
     ds = ds.map_batches(
         qbg.ray.Cutout,
-        fn_constructor_kwargs={"model": "u2netp"},
+        fn_constructor_kwargs={"only_mask": True},
         num_cpus=7,
         compute=ray.data.ActorPoolStrategy(size=4),
     )

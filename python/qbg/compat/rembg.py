@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qbg.compat import matting
 from qbg.elastic import Elastic
 from qbg.errors import ModelError, ModelNotFoundError
-from qbg.models import DEFAULT, MODELS, unknown
+from qbg.models import DEFAULT, MODELS, UNSUPPORTED, unknown
 from qbg.remover import Remover
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ RESTORE = "QBG_REMBG"
 """Environment variable: words that bring rembg's ways back, as in docs/rembg.md."""
 
 PREMULTIPLIED = "premultiplied"
-OWN_FILES = {"u2net_custom": "u2net", "dis_custom": "isnet-general-use", "ben_custom": "isnet-general-use"}
+OWN_FILES = {entry.name: entry.like for entry in UNSUPPORTED.values() if entry.like is not None}
 """rembg's names for files of your own, and the models whose recipe they take."""
 
 NO_VITMATTE = (

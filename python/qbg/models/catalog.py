@@ -416,6 +416,7 @@ UNSUPPORTED_ENTRIES: tuple[Unsupported, ...] = (
             name=name,
             reason="rembg's name for a file of your own",
             instead=f"-m FILE.onnx --recipe FILE.toml, with the recipe of `qbg models info {like}`",
+            like=like,
         )
         for name, like in (
             ("u2net_custom", "u2net"),

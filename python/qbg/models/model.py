@@ -110,8 +110,10 @@ class Unsupported:
         name: as the other program has it.
         reason: one line.
         instead: what to use, as a hint.
+        like: for a name that stands for a file of one's own: the model whose recipe it takes; else None.
     """
 
     name: str
     reason: str
     instead: str
+    like: str | None = None
