@@ -24,9 +24,10 @@ case ${1-} in
         fi
         tests=$(cargo test --quiet --locked -p qbg-core --lib --no-run --message-format=json |
             sed -n 's/.*"executable":"\([^"]*qbg_core[^"]*\)".*/\1/p' | tail -n 1)
-        for part in image slot backdrop mask composite preprocess resample encode decode; do
+        for part in slot backdrop mask composite preprocess resample encode decode; do
             echo "== memcheck $part"
-            QBG_SIMD=scalar valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+            QBG_SIMD=scalar valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
+                --errors-for-leak-kinds=definite \
                 "$tests" --quiet --test-threads=1 "$part::"
         done
         ;;
