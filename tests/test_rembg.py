@@ -117,6 +117,19 @@ def test_the_default_model_is_told_once_asked_for(monkeypatch):
         rembg.new_session("qbg-base", providers=["CUDAExecutionProvider"])
 
 
+def test_a_model_that_is_not_here_is_fetched_with_a_word(monkeypatch, tmp_path):
+    monkeypatch.setenv("QBG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("U2NET_HOME", "REMBG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("QBG_OFFLINE", "1")
+    with (
+        pytest.warns(rembg.Rembg, match="silueta isn't on this machine: it is being downloaded, 44 MB"),
+        pytest.raises(qbg.ModelDownloadError),
+    ):
+        rembg.new_session("silueta")
+
+
 def test_a_lone_caller_gets_all_cores_and_a_crowd_a_core_each(quick_model):
     from qbg.elastic import Elastic
 

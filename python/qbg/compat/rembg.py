@@ -115,6 +115,8 @@ def which(name: str, model_path: str | os.PathLike[str] | None = None) -> tuple[
     try:
         find(model)
     except ModelNotFoundError:
+        size = "" if model.bytes is None else f", {model.bytes / 1e6:.0f} MB"
+        warnings.warn(f"{name} isn't on this machine: it is being downloaded{size}", Rembg, stacklevel=3)
         download(model)
     return name, None
 
