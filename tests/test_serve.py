@@ -34,6 +34,7 @@ from conftest import qbg_command
 for package in ("starlette", "uvicorn", "httptools", "python_multipart", "prometheus_client"):
     pytest.importorskip(package, reason="SKIPPED: no server: pip install 'qbg[serve]'")
 
+from qbg.naming import Names  # noqa: E402
 from qbg.serve import bundle, fetch, wishes  # noqa: E402
 from qbg.serve.desk import Desk  # noqa: E402
 from qbg.serve.metrics import Metrics  # noqa: E402
@@ -605,9 +606,9 @@ def test_a_zip_that_unpacks_to_more_than_it_says():
 
 
 def test_names_in_a_batch_stay_below_and_stay_apart():
-    names = bundle.Names()
+    names = Names("png", fold_case=True)
     given = ["a.jpg", "a.png", "a.webp", "A.JPG", "/etc/x.jpg", "..\\..\\w.jpg", "", "..", "a/./b.jpg"]
-    made = [names.give(name, "png") for name in given]
+    made = [names.give(bundle.safe(name)) for name in given]
     assert len({name.lower() for name in made}) == len(given)
     assert all(not name.startswith("/") and ".." not in name.split("/") for name in made)
     assert made[:2] == ["a.png", "a.png.png"]

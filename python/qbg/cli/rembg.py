@@ -19,9 +19,6 @@ from qbg.cli.exits import DONE, UsageError, guarded, pour, say, tell
 if TYPE_CHECKING:
     from qbg.remover import Remover
 
-PREMULTIPLIED, FLAT, EXIT_ZERO = "premultiplied", "flat", "exit-zero"
-WORDS = (PREMULTIPLIED, FLAT, EXIT_ZERO)
-
 ModelName = Annotated[
     str | None, typer.Option("-m", "--model", metavar="NAME", help="Model: rembg's names and qbg's.")
 ]
@@ -67,7 +64,7 @@ class Wish:
         options: fields of `qbg.options.Options`.
         thresholds: of the trimap, if alpha matting is wanted.
         background: (red, green, blue, alpha); also in `options` unless there is alpha matting.
-        restored: words of `WORDS` that the environment gives.
+        restored: words of `qbg.compat.rembg.WORDS` that the environment gives.
     """
 
     model: str | None
@@ -95,11 +92,9 @@ def read_wish(
     Raises:
         UsageError: they can't be had. ModelError: the model can't.
     """
-    from qbg.cli.download import bring
+    from qbg.cli.download import bring_named
     from qbg.compat import rembg as api
-    from qbg.errors import ModelNotFoundError
-    from qbg.models import DEFAULT, MODELS
-    from qbg.models.files import find
+    from qbg.models import DEFAULT
 
     given: dict[str, Any] = {
         "alpha_matting": matting[0],
@@ -122,19 +117,16 @@ def read_wish(
     if given["vitmatte"] and not given["only_mask"]:
         raise UsageError(api.NO_VITMATTE, hint="leave out -vm")
     restored = api.restored()
-    for word in sorted(restored - set(WORDS)):
-        say(f"{api.RESTORE}: `{word}` is none of: {', '.join(WORDS)}, model=NAME")
+    for word in sorted(restored - set(api.WORDS)):
+        say(f"{api.RESTORE}: `{word}` is none of: {', '.join(api.WORDS)}, model=NAME")
     name = model if model is not None else api.restored_model()
     if name is None:
         say(
             f"no -m: qbg's own model, {DEFAULT}, is used; rembg's default, bria-rmbg, is 1 GB and not for "
             "commercial use (-m bria-rmbg)"
         )
-    elif name in MODELS:
-        try:
-            find(MODELS[name])
-        except ModelNotFoundError:
-            bring(MODELS[name], mirrors=[], warn=False)
+    else:
+        bring_named(name, quiet=False)
     try:
         chosen, recipe = api.which(name or DEFAULT, given["model_path"])
         red, green, blue, alpha = (int(level) for level in given["bgcolor"])
@@ -149,7 +141,7 @@ def read_wish(
         "post_process": bool(given["post_process_mask"]),
         "decontaminate": bool(given["decontaminate"]),
         "keep_hidden": bool(given["putalpha"]),
-        "premultiply": bool(given["premultiplied"] or PREMULTIPLIED in restored)
+        "premultiply": bool(given["premultiplied"] or api.PREMULTIPLIED in restored)
         and not (given["putalpha"] or given["decontaminate"]),
         "background": None if matted else color,
     }

@@ -6,6 +6,7 @@ The work is `qbg remove`'s batch. Must not know how a picture is done.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
 import time
@@ -71,6 +72,8 @@ def command(
     exit_zero: ExitZero = False,
 ) -> int:
     """A folder and all below it. Writes PNGs."""
+    from qbg.compat import rembg as api
+
     wish = flags.read_wish(
         model,
         (alpha_matting, foreground, background, erode),
@@ -79,7 +82,7 @@ def command(
         bgcolor,
         extras,
     )
-    flat = flat or flags.FLAT in wish.restored
+    flat = flat or api.FLAT in wish.restored
     if watch and flat:
         raise UsageError("--watch keeps folders as they are", hint="leave out --flat")
     if watch:
@@ -90,7 +93,7 @@ def command(
         if watch and code != INTERRUPTED:
             with interruptible():
                 code = _watch(task, source, target)
-    if code == SOME_FAILED and (exit_zero or flags.EXIT_ZERO in wish.restored):
+    if code == SOME_FAILED and (exit_zero or api.EXIT_ZERO in wish.restored):
         return DONE
     return code
 
@@ -269,15 +272,9 @@ def _delete_done(journal: Path) -> None:
         entry = json.loads(line)
         if entry["outcome"] in ("done", "skipped"):
             name = entry["input"]
-            path = name if isinstance(name, str) else bytes(name)
+            # A name that isn't UTF-8 is a list of bytes there.
+            path = Path(name if isinstance(name, str) else os.fsdecode(bytes(name)))
             try:
-                Path(os_path(path)).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             except OSError as error:
-                say(f"{os_path(path)}: can't be deleted: {error.strerror}")
-
-
-def os_path(name: str | bytes) -> str:
-    """A path of the journal as Python has it."""
-    import os
-
-    return os.fsdecode(name)
+                say(f"{path}: can't be deleted: {error.strerror}")

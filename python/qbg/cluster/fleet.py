@@ -67,7 +67,6 @@ class Fleet:
         self._lost: deque[Chunk] = deque()
         self._looked = 0.0
         self._alive = time.monotonic()
-        self._refusal: QbgError | None = None
 
     @property
     def nodes(self) -> int:

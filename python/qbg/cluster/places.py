@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from qbg.errors import InputNotFoundError, OutputError, QbgError
+from qbg.naming import Names
 from qbg.whole import write_whole
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def discover(place: Place, extension: str) -> Iterator[Item]:
     if info.type == fs.FileType.File:
         yield from _manifest(place, root, extension)
         return
-    names = _Names(extension)
+    names = Names(extension)
     found = place.system.get_file_info(fs.FileSelector(root, recursive=True))
     for path in sorted(item.path for item in found if item.type == fs.FileType.File):
         below = path[len(root) :].lstrip("/")
@@ -137,7 +138,7 @@ def _manifest(place: Place, path: str, extension: str) -> Iterator[Item]:
 
     Paths are addresses of the manifest's own file system; relative ones begin at the manifest's folder.
     """
-    names = _Names(extension)
+    names = Names(extension)
     home = path.rpartition("/")[0]
     for text in _parquet(place, path) if path.endswith(".parquet") else _lines(place, path):
         source = text if text.startswith("/") or "://" in text or not home else f"{home}/{text}"
@@ -166,25 +167,6 @@ def _lines(place: Place, path: str) -> Iterator[str]:
     for line in place.read(path).decode("utf-8").splitlines():
         if line.strip():
             yield line.strip()
-
-
-class _Names:
-    """An output's name for each input's, each once."""
-
-    def __init__(self, extension: str) -> None:
-        self._extension = extension
-        self._seen: set[str] = set()
-
-    def give(self, below: str) -> str:
-        parts = [part for part in PurePosixPath(below).parts if part not in ("/", "..", ".")]
-        path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
-        name = str(path.with_suffix(f".{self._extension}"))
-        number = 1
-        while name in self._seen:
-            name = f"{path}.{self._extension}" if number == 1 else f"{path}.{number}.{self._extension}"
-            number += 1
-        self._seen.add(name)
-        return name
 
 
 def explain(error: BaseException) -> tuple[str, str]:

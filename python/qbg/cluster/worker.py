@@ -44,10 +44,6 @@ class Worker:
         # Twice as many as are worked on: half of them read and write meanwhile.
         self._threads = ThreadPoolExecutor(2 * self._remover.workers, thread_name_prefix="qbg-cluster")
 
-    def ready(self) -> bool:
-        """Answers once the model is loaded."""
-        return True
-
     def work(self, chunk: list[Item]) -> Rows:
         """One row per picture. A picture that fails is a row too."""
         return list(self._threads.map(self._one, chunk))

@@ -29,7 +29,8 @@ __all__ = ["Rembg", "Session", "new_session", "remove"]
 RESTORE = "QBG_REMBG"
 """Environment variable: words that bring rembg's ways back, as in docs/rembg.md."""
 
-PREMULTIPLIED = "premultiplied"
+PREMULTIPLIED, FLAT, EXIT_ZERO = "premultiplied", "flat", "exit-zero"
+WORDS = (PREMULTIPLIED, FLAT, EXIT_ZERO)
 OWN_FILES = {entry.name: entry.like for entry in UNSUPPORTED.values() if entry.like is not None}
 """rembg's names for files of your own, and the models whose recipe they take."""
 

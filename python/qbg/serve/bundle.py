@@ -12,7 +12,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from qbg.serve.problems import ProblemError
@@ -76,29 +75,10 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> by
         return ProblemError(422, "zip", f"can't be unpacked: {error}")
 
 
-class Names:
-    """Names of answers: the input's without its ending, safe as a path below any folder, each once."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def give(self, name: str, extension: str) -> str:
-        """`sub/photo.jpg` to `sub/photo.png`; to `sub/photo.jpg.png` where that is taken."""
-        parts = [
-            part
-            for part in PurePosixPath(name.replace("\\", "/")).parts
-            if part not in ("/", "..", ".") and ":" not in part
-        ]
-        path = PurePosixPath(*parts) if parts else PurePosixPath("picture")
-        choices = [str(path.with_suffix(f".{extension}")), f"{path}.{extension}"]
-        number = 2
-        while choices[0].lower() in self._seen:
-            choices.pop(0)
-            if not choices:
-                choices.append(f"{path}.{number}.{extension}")
-                number += 1
-        self._seen.add(choices[0].lower())
-        return choices[0]
+def safe(name: str) -> str:
+    """An archive's name as a relative POSIX path, also if it was made on Windows: no drives."""
+    parts = name.replace("\\", "/").split("/")
+    return "/".join(part for part in parts if ":" not in part)
 
 
 class ZipStream:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from qbg.naming import Names
 from qbg.serve import asks, bundle, wishes
 from qbg.serve.desk import Place
 from qbg.serve.fetch import fetch
@@ -86,7 +87,7 @@ class Routes:
             raise
 
         async def pieces() -> AsyncIterator[bytes]:
-            names, errors = bundle.Names(), []
+            names, errors = Names(options["format"], fold_case=True), []
             media = wishes.MEDIA[options["format"]]
             waiting: dict[asyncio.Task[Made], tuple[str, str]] = {}
             window = 2 * self._workshop.desk.workers
@@ -99,7 +100,7 @@ class Routes:
                             errors.append((name, content))
                         else:
                             made = self._workshop.make(place, model, content, options)
-                            output = names.give(name, options["format"])
+                            output = names.give(bundle.safe(name))
                             waiting[asyncio.create_task(made)] = name, output
                         # Unpacking takes its time: not on the loop that answers everybody.
                         item = await asyncio.to_thread(_next, pictures, errors)
