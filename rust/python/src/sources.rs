@@ -28,8 +28,8 @@ use crate::error::to_py;
 
 /// One source after the other, each output once.
 pub struct Sources {
-    rest: std::vec::IntoIter<(Source, Options)>,
-    current: Option<(Source, Options)>,
+    rest: std::vec::IntoIter<Source>,
+    current: Option<Source>,
     /// Hashes of the outputs so far; None for a single source, which sees to it by itself.
     seen: Option<(RandomState, HashSet<u64>)>,
     on_collision: OnCollision,
@@ -37,7 +37,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    fn new(sources: Vec<(Source, Options)>, wish: &Wish) -> Self {
+    fn new(sources: Vec<Source>, wish: &Wish) -> Self {
         let seen = (sources.len() > 1).then(|| (RandomState::new(), HashSet::new()));
         let Wish { on_collision, extension, .. } = *wish;
         Self { rest: sources.into_iter(), current: None, seen, on_collision, extension }
@@ -68,16 +68,13 @@ impl Iterator for Sources {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Some(item) = self.current.as_mut().and_then(|(source, _)| source.next()) else {
+            let Some(item) = self.current.as_mut().and_then(Iterator::next) else {
                 self.current = Some(self.rest.next()?);
                 continue;
             };
             let item = item.and_then(|job| self.admit(job));
-            let options = self.current.as_ref().map(|(_, options)| options);
             // After names were settled among all parts.
-            if options
-                .is_none_or(|options| options.shard.is_none_or(|shard| shard.keeps(&item, options)))
-            {
+            if self.current.as_ref().is_none_or(|source| source.keeps(&item)) {
                 return Some(item);
             }
         }
@@ -208,9 +205,8 @@ impl Named {
         for path in paths {
             let (spec, again, options) = plan(path.clone(), several, output.as_deref(), wish)?;
             walks.push(again.map(|again| (again, options.clone())));
-            let source = Source::new(spec, options.clone());
-            let source = source.map_err(|kind| kind.at(Stage::Discover, Some(path)))?;
-            sources.push((source, options));
+            let source = Source::new(spec, options);
+            sources.push(source.map_err(|kind| kind.at(Stage::Discover, Some(path)))?);
         }
         let walks: Option<Vec<_>> = walks.into_iter().collect();
         let side_walk = walks.map(|walks| -> SideWalk {

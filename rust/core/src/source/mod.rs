@@ -140,6 +140,12 @@ impl Source {
         }
     }
 
+    /// Whether an item belongs to the part that the options ask for. Asked by whoever settles names
+    /// among sources, afterwards.
+    pub fn keeps(&self, item: &Result<Job, Error>) -> bool {
+        self.options.shard.is_none_or(|shard| shard.keeps(item, &self.options.output))
+    }
+
     /// As `next`, but returns None soon after `stop` is set, between two folders at the latest.
     pub fn next_unless(&mut self, stop: &AtomicBool) -> Option<Result<Job, Error>> {
         while !stop.load(Ordering::Relaxed) {
@@ -194,7 +200,7 @@ pub fn count(spec: &Spec, options: &Options, stop: &AtomicBool) -> Option<u64> {
     let mut source = Source::new(spec, options.clone()).ok()?;
     let mut total = 0;
     while let Some(item) = source.next_unless(stop) {
-        total += u64::from(options.shard.is_none_or(|shard| shard.keeps(&item, options)));
+        total += u64::from(source.keeps(&item));
     }
     (!stop.load(Ordering::Relaxed)).then_some(total)
 }

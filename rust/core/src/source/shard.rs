@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Job, Options, Output};
+use super::{Job, Output};
 use crate::error::Error;
 
 /// Part `index` of `count`, counted from 0.
@@ -23,10 +23,10 @@ impl Shard {
     }
 
     /// Whether this part sees to it. What failed to be found is told by one part too.
-    pub fn keeps(self, item: &Result<Job, Error>, options: &Options) -> bool {
+    pub(super) fn keeps(self, item: &Result<Job, Error>, output: &Output) -> bool {
         match item {
             Ok(job) => {
-                let below = match &options.output {
+                let below = match output {
                     Output::Folder(folder) => job.output.strip_prefix(folder).ok(),
                     _ => None,
                 };
