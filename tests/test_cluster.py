@@ -72,6 +72,17 @@ def test_a_folder_gives_each_picture_once_with_a_name_of_its_own(many):
         list(discover(Place("nosuch://place"), "png"))
 
 
+def test_who_has_a_name_keeps_it_and_who_comes_later_gets_another(many):
+    """`00.bmp` comes before `00.jpg`, but after its cut-out was made: that must not be overwritten."""
+    first = {item.source: item.name for item in discover(Place(str(many)), "png")}
+    shutil.copy(many / "part0" / "00.jpg", many / "part0" / "00.bmp")
+    again = {item.source: item.name for item in discover(Place(str(many)), "png", first)}
+    assert again[f"{many}/part0/00.jpg"] == "part0/00.png"
+    assert again[f"{many}/part0/00.bmp"] == "part0/00.bmp.png"
+    assert {source: again[source] for source in first} == first
+    assert len(set(again.values())) == len(again)
+
+
 def test_a_manifest_may_be_lines_or_parquet(many, tmp_path):
     import pyarrow as pa
     from pyarrow import parquet
@@ -107,8 +118,8 @@ def test_the_journal_tells_what_is_done_by_the_same_model_and_options(tmp_path):
     journal.add([row("c")])
     journal.flush()
     journal.flush()
-    assert Journal(out, "one").done() == {"a", "c"}
-    assert Journal(out, "two").done() == set()
+    assert Journal(out, "one").done() == {"a": "a", "c": "c"}
+    assert Journal(out, "two").done() == {}
     assert [found["input"] for found in read(out)] == ["a", "b", "c"]
     assert not list(tmp_path.rglob("*.part"))
 
@@ -129,6 +140,16 @@ def test_a_chunk_is_worked_on_whole_whatever_fails_in_it(many, quick_model, tmp_
     assert (tmp_path / "out" / "a.png").read_bytes() == wanted
     assert rows[3]["bytes_out"] == (tmp_path / "out" / "d" / "e.png").stat().st_size
     assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_what_a_lost_node_left_of_a_file_goes_when_it_is_made_again(many, quick_model, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".a.png.4711.part").write_bytes(b"half")
+    (out / ".b.png.4711.part").write_bytes(b"another's")
+    task = Task(Place(str(many)), Place(str(out)), str(quick_model), {})
+    Worker(task, 1, "node").work([Item(f"{many}/part0/00.jpg", "a.png")], again=True)
+    assert sorted(path.name for path in out.iterdir()) == [".b.png.4711.part", "a.png"]
 
 
 def test_the_stage_for_ray_data_keeps_rows_and_order(photos, quick_model):
@@ -200,7 +221,7 @@ def test_object_storage_is_read_and_written(store, many, quick_model):
     journal = Journal(out, "one")
     journal.add(rows)
     journal.flush()
-    assert Journal(out, "one").done() == {item.source for item in items}
+    assert Journal(out, "one").done() == {item.source: item.name for item in items}
 
 
 @pytest.fixture

@@ -24,6 +24,10 @@ class Names:
         self._fold_case = fold_case
         self._seen: set[str] = set()
 
+    def keep(self, given: str) -> None:
+        """A name that was given before, in another run."""
+        self._seen.add(self._key(given))
+
     def give(self, name: str) -> str:
         """`sub/photo.jpg` to `sub/photo.png`; where that is taken to `sub/photo.jpg.png`, then `.2.png`."""
         parts = [part for part in PurePosixPath(name).parts if part not in APART]

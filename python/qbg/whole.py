@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from qbg.errors import DiskFullError, OutputError, OutputPermissionError
@@ -38,6 +39,13 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         if not isinstance(error, OSError):
             raise
         raise _kind(error)(f"can't be written: {error.strerror}", stage="write", path=str(path)) from error
+
+
+def sweep(path: Path) -> None:
+    """Removes what others who were killed left of this very file; whoever still writes it then fails."""
+    for temporary in path.parent.glob(f".{escape(path.name)}.*.part"):
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _kind(error: OSError) -> type[OutputError]:

@@ -110,7 +110,8 @@ class Fleet:
 
     def _give(self, member: Member, chunk: Chunk) -> None:
         member.chunks += 1
-        self._waiting[member.actor.work.remote(chunk.items)] = (member, chunk)
+        begun = member.actor.work.remote(chunk.items, again=chunk.losses > 0)
+        self._waiting[begun] = (member, chunk)
 
     def _take(self, reference: Any) -> Iterator[tuple[Rows, int]]:
         member, chunk = self._waiting.pop(reference)

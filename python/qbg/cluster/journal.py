@@ -62,10 +62,10 @@ class Journal:
         self._since = 0.0
         self._number = 0
 
-    def done(self) -> set[str]:
-        """Inputs that an earlier run has done with the same model and options."""
+    def done(self) -> dict[str, str]:
+        """Inputs that an earlier run has done with the same model and options, and their outputs' names."""
         return {
-            str(row["input"])
+            str(row["input"]): str(row["output"])
             for row in read(self._out)
             if row["outcome"] == DONE and row["digest"] == self._digest
         }

@@ -7,14 +7,14 @@ the two. Must not know Ray or models.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from qbg.errors import InputNotFoundError, OutputError, QbgError
 from qbg.naming import Names
-from qbg.whole import write_whole
+from qbg.whole import sweep, write_whole
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -86,8 +86,13 @@ class Place:
             data: bytes = stream.readall()
             return data
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes, *, again: bool = False) -> None:
         """A file below the folder, whole or not at all.
+
+        Args:
+            name: below the folder.
+            data: all of it.
+            again: somebody who was lost may have begun it; what is left of that is removed.
 
         Raises:
             OutputError: it can't be written.
@@ -102,6 +107,8 @@ class Place:
                 path = Path(target)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(path, data, durable=False)
+                if again:
+                    sweep(path)
                 return
             # Object stores show a file when it is closed, and not before.
             with self.system.open_output_stream(target) as stream:
@@ -110,35 +117,39 @@ class Place:
             raise OutputError(f"can't be written: {error}", stage="write", path=target) from error
 
 
-def discover(place: Place, extension: str) -> Iterator[Item]:
+def discover(place: Place, extension: str, done: Mapping[str, str] | None = None) -> Iterator[Item]:
     """Every picture below a folder, in the order of names.
+
+    Args:
+        place: a folder, or a manifest.
+        extension: of outputs.
+        done: outputs' names by input, from earlier runs: who has one keeps it, and nobody else gets it.
 
     Raises:
         InputNotFoundError: there is no such folder.
     """
     from pyarrow import fs
 
+    names = _Kept(extension, done or {})
     root = place.root
     info = place.system.get_file_info(root)
     if info.type == fs.FileType.NotFound:
         raise InputNotFoundError("no such folder", stage="discover", path=place.address)
     if info.type == fs.FileType.File:
-        yield from _manifest(place, root, extension)
+        yield from _manifest(place, root, names)
         return
-    names = Names(extension)
     found = place.system.get_file_info(fs.FileSelector(root, recursive=True))
     for path in sorted(item.path for item in found if item.type == fs.FileType.File):
         below = path[len(root) :].lstrip("/")
         if path.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in below.split("/")):
-            yield Item(path, names.give(below))
+            yield names.item(path, below)
 
 
-def _manifest(place: Place, path: str, extension: str) -> Iterator[Item]:
+def _manifest(place: Place, path: str, names: _Kept) -> Iterator[Item]:
     """A Parquet file with a column `input` (or its first one), or a text file with a path per line.
 
     Paths are addresses of the manifest's own file system; relative ones begin at the manifest's folder.
     """
-    names = Names(extension)
     home = path.rpartition("/")[0]
     for text in _parquet(place, path) if path.endswith(".parquet") else _lines(place, path):
         source = text if text.startswith("/") or "://" in text or not home else f"{home}/{text}"
@@ -148,7 +159,7 @@ def _manifest(place: Place, path: str, extension: str) -> Iterator[Item]:
         below = (
             "/".join(PurePosixPath(text).parts[-2:]).lstrip("/") if source == text or "://" in text else text
         )
-        yield Item(source, names.give(below))
+        yield names.item(source, below)
 
 
 def _parquet(place: Place, path: str) -> Iterator[str]:
@@ -167,6 +178,21 @@ def _lines(place: Place, path: str) -> Iterator[str]:
     for line in place.read(path).decode("utf-8").splitlines():
         if line.strip():
             yield line.strip()
+
+
+class _Kept:
+    """Names for inputs, among which some have theirs already."""
+
+    def __init__(self, extension: str, done: Mapping[str, str]) -> None:
+        self._done = done
+        self._names = Names(extension)
+        for name in done.values():
+            self._names.keep(name)
+
+    def item(self, source: str, below: str) -> Item:
+        """The input with its output's name."""
+        name = self._done.get(source)
+        return Item(source, name if name is not None else self._names.give(below))
 
 
 def explain(error: BaseException) -> tuple[str, str]:

@@ -87,14 +87,14 @@ def run(
         digest = remover.digest()
     task = Task(Place(source), Place(out), model, changed)
     journal = Journal(task.out, digest)
-    known = journal.done() if resume else set()
+    known = journal.done()
     found = ClusterSummary()
     began = time.monotonic()
 
     def fresh() -> Iterator[Item]:
-        for item in discover(task.source, EXTENSIONS.get(chosen.format, chosen.format)):
+        for item in discover(task.source, EXTENSIONS.get(chosen.format, chosen.format), known):
             found.images += 1
-            if item.source in known:
+            if resume and item.source in known:
                 found.skipped += 1
             else:
                 yield item

@@ -44,11 +44,11 @@ class Worker:
         # Twice as many as are worked on: half of them read and write meanwhile.
         self._threads = ThreadPoolExecutor(2 * self._remover.workers, thread_name_prefix="qbg-cluster")
 
-    def work(self, chunk: list[Item]) -> Rows:
-        """One row per picture. A picture that fails is a row too."""
-        return list(self._threads.map(self._one, chunk))
+    def work(self, chunk: list[Item], *, again: bool = False) -> Rows:
+        """One row per picture. A picture that fails is a row too. `again`: another node was lost with it."""
+        return list(self._threads.map(lambda item: self._one(item, again), chunk))
 
-    def _one(self, item: Item) -> dict[str, Any]:
+    def _one(self, item: Item, again: bool) -> dict[str, Any]:
         began = time.monotonic()
         row: dict[str, Any] = {
             "input": item.source,
@@ -64,7 +64,7 @@ class Worker:
             data = self._task.source.read(item.source)
             row["bytes_in"] = len(data)
             made = self._remover.encoded(data)
-            self._task.out.write(item.name, made)
+            self._task.out.write(item.name, made, again=again)
             row["bytes_out"] = len(made)
         except Exception as error:  # noqa: BLE001  # one picture never stops a chunk
             row["outcome"] = FAILED
