@@ -1,14 +1,8 @@
-//! The memory that large pictures share: who decodes one takes its part first, and waits until
-//! there is room; one that can never have room is refused.
-//!
-//! Pictures up to a size that every worker can hold at any time take no part: their memory is set
-//! aside for good, so the usual picture never meets a lock. Parts are given in the order in which
-//! they were asked for, so that a large picture isn't passed by small ones for ever. Nobody who
-//! waits holds a part, so nobody waits for ever.
-//! Must not know what the memory is for beyond its size per pixel, nor how a picture is decoded.
+//! The budget itself. Must not know which threads it runs on: its models compile it again.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use super::sync::{Condvar, Mutex, MutexGuard};
 use crate::error::Kind;
 
 /// What a picture takes at most from decoding to the written file, per pixel of it, all buffers
@@ -90,6 +84,13 @@ impl Budget {
         Ok(Some(Share { budget: Arc::clone(self), bytes }))
     }
 
+    /// How many wait, and the one who is looked at now.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        let state = self.lock();
+        state.next - state.serving
+    }
+
     // No code between lock and unlock can panic halfway through a change.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,50 +101,5 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.budget.lock().free += self.bytes;
         self.budget.turn.notify_all();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    #[test]
-    fn small_ones_are_free_and_what_never_fits_is_refused() {
-        let budget = Arc::new(Budget::new(5000, 1000));
-        assert!(budget.take(10, 10, 50).unwrap().is_none());
-        assert!(budget.take(30, 4, 50).unwrap().is_some(), "20 pixels more than is free");
-        let refused = budget.take(11, 11, 50).unwrap_err();
-        assert!(
-            matches!(refused, Kind::OverBudget { bytes: 6050, budget_bytes: 6000, .. }),
-            "{refused}"
-        );
-        assert!(budget.take(u64::MAX, u64::MAX, u64::MAX).is_err());
-    }
-
-    #[test]
-    #[allow(clippy::disallowed_methods)] // a test of threads makes threads
-    fn no_more_is_held_than_there_is_and_everybody_gets_a_turn() {
-        let budget = Arc::new(Budget::new(0, 100));
-        let (held, turns) = (AtomicU64::new(0), AtomicU64::new(0));
-        std::thread::scope(|scope| {
-            for thread in 0..6u64 {
-                let (budget, held, turns) = (&budget, &held, &turns);
-                scope.spawn(move || {
-                    for round in 0..500u64 {
-                        // From 1 to 100: now and then somebody needs all of it.
-                        let px = 1 + (round * 37 + thread * 61) % 100;
-                        let share = budget.take(px, 1, 1).unwrap();
-                        assert!(held.fetch_add(px, Ordering::SeqCst) + px <= 100);
-                        std::thread::yield_now();
-                        held.fetch_sub(px, Ordering::SeqCst);
-                        drop(share);
-                        turns.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(turns.load(Ordering::Relaxed), 3000);
-        assert_eq!(budget.lock().free, 100);
     }
 }
