@@ -155,6 +155,34 @@ def canceling(path: Path, loud: float = 3000.0) -> Path:
     return _save(path, nodes, constants)
 
 
+def bordered(path: Path, *, value: float = 0.0, shown: bool = False) -> Path:
+    """A border before a convolution that has one of its own, as TensorFlow's SAME is exported.
+
+    `value` of the border; `shown`: something other than the convolution reads the bordered map, too.
+    """
+    random = np.random.default_rng(5)
+    constants = {
+        "first.w": random.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "first.b": random.normal(0, 0.1, 8).astype(np.float32),
+        "around": np.array([0, 0, 0, 1, 0, 0, 2, 1], np.int64),
+        "value": np.array(value, np.float32),
+        "second.w": random.normal(0, 0.3, (1, 8, 3, 3)).astype(np.float32),
+        "second.b": np.zeros(1, np.float32),
+    }
+    nodes = [
+        _conv("first", "input", "first.y"),
+        helper.make_node("Relu", ["first.y"], ["first.r"]),
+        helper.make_node("Pad", ["first.r", "around", "value"], ["padded"], name="border"),
+        _conv("second", "padded", "second.y", strides=[2, 2]),
+    ]
+    if shown:
+        nodes.append(helper.make_node("ReduceMean", ["padded"], ["mean"], axes=[1, 2, 3]))
+        nodes.append(helper.make_node("Add", ["second.y", "mean"], ["alpha"]))
+    else:
+        nodes.append(helper.make_node("Sigmoid", ["second.y"], ["alpha"]))
+    return _save(path, nodes, constants, outputs={"alpha": [1, 1, 17, 17]})
+
+
 def lone(
     path: Path,
     weight: np.ndarray,

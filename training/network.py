@@ -59,6 +59,13 @@ class Same(nn.Module):
         return functional.relu(x) if self.relu else x
 
 
+class Sum(nn.Module):
+    """Two maps added: a place of its own, which `quantized.py` can hook."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
 class Block(nn.Module):
     """An inverted bottleneck: widen, filter each channel, narrow; added to its input where shapes allow."""
 
@@ -68,12 +75,12 @@ class Block(nn.Module):
         self.expand = Same(entries, wide, 1, 1) if expansion > 1 else None
         self.depthwise = Same(wide, wide, kernel, stride, groups=wide)
         self.project = Same(wide, out, 1, 1, relu=False)
-        self.shortcut = stride == 1 and entries == out
+        self.sum = Sum() if stride == 1 and entries == out else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else self.expand(x)
         y = self.project(self.depthwise(y))
-        return x + y if self.shortcut else y
+        return y if self.sum is None else self.sum(x, y)
 
 
 class Encoder(nn.Module):
@@ -125,18 +132,19 @@ class Network(nn.Module):
         self.merge = nn.ModuleList(
             nn.Sequential(Step(WIDTHS[i], WIDTHS[i]), Step(WIDTHS[i], WIDTHS[i])) for i in range(4)
         )
+        self.sums = nn.ModuleList(Sum() for _ in range(5))
         self.coarse = nn.Conv2d(WIDTHS[2], 1, 1)
         self.out = nn.Conv2d(WIDTHS[0], 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         maps = [step(m) for step, m in zip(self.lateral, self.encoder(x), strict=True)]
         top = maps[4]
-        top = self.deepest(top + self.context(top.mean((2, 3), keepdim=True)))
+        top = self.deepest(self.sums[4](top, self.context(top.mean((2, 3), keepdim=True))))
         coarse = top
         for level in (3, 2, 1, 0):
             # Nearest: two integer steps at most; the 3x3 convolutions after it smooth.
             top = functional.interpolate(self.narrow[level](top), scale_factor=2, mode="nearest")
-            top = self.merge[level](top + maps[level])
+            top = self.merge[level](self.sums[level](top, maps[level]))
             if level == 2:
                 coarse = self.coarse(top)
         return functional.pixel_shuffle(self.out(top), 2), coarse

@@ -29,6 +29,7 @@ from torch.nn import functional
 import data
 import drawn
 import plot
+import quantized
 from export import MEAN_LEVEL, STD_LEVEL, export, from_onnx
 from network import Network, load_encoder
 
@@ -110,11 +111,18 @@ class Run:
         if asked.init is not None:
             start(self.network, asked.init)
         self.average = copy.deepcopy(self.network).eval()
+        self.folded = asked.init is not None and asked.init.suffix == ".onnx"
+        if asked.int8:
+            quantized.attach(self.network)
         encoder = list(self.network.encoder.parameters())
         known = {id(one) for one in encoder}
         rest = [one for one in self.network.parameters() if id(one) not in known]
         self.optimizer = torch.optim.AdamW(
-            [{"params": rest, "lr": RATE}, {"params": encoder, "lr": ENCODER_RATE}], weight_decay=DECAY
+            [
+                {"params": rest, "lr": RATE * asked.rate},
+                {"params": encoder, "lr": ENCODER_RATE * asked.rate},
+            ],
+            weight_decay=DECAY,
         )
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.step = 0
@@ -154,7 +162,8 @@ class Run:
         return next(side for side, until in self.stages() if share < until or until == 1.0)
 
     def stages(self) -> tuple[tuple[int, float], ...]:
-        return ((64, 0.5), (96, 1.0)) if self.asked.smoke else STAGES
+        stages = ((64, 0.5), (96, 1.0)) if self.asked.smoke else STAGES
+        return stages[-1:] if self.folded else stages
 
     def go(self, train: data.Store, held: data.Store) -> None:
         """All steps that are left."""
@@ -183,6 +192,8 @@ class Run:
     def one(self, photos: Tensor, masks: Tensor) -> float:
         """A step."""
         self.network.train()
+        if self.folded:
+            keep_norms(self.network)
         logits, coarse = self.network(normalised(photos))
         value = loss(logits, coarse, masks)
         self.optimizer.zero_grad(set_to_none=True)
@@ -219,6 +230,17 @@ class Run:
         plot.write(path, self.out / "log.svg")
 
 
+def keep_norms(network: Network) -> None:
+    """Norms that were folded away stay so: they add their bias and do nothing else.
+
+    A batch's own mean and variance would make another network of it.
+    """
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+            module.weight.requires_grad_(False)
+
+
 def start(network: Network, path: Path) -> None:
     """Weights from an earlier run's ONNX file or checkpoint, or the encoder's from EfficientNet-Lite0."""
     if path.suffix == ".onnx":
@@ -244,12 +266,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of the network; the loader has its own")
     parser.add_argument("--loaders", type=int, default=1, help="processes that draw samples")
     parser.add_argument("--judge", type=int, default=JUDGED, help="steps between looks at held-out pictures")
+    parser.add_argument("--rate", type=float, default=1.0, help="times the usual step sizes; about 0.1 to go on")
+    parser.add_argument("--int8", action="store_true", help="round as int8 will; needs --init FILE.onnx")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
     parser.add_argument("--smoke", action="store_true", help="a minute on drawn pictures")
     asked = parser.parse_args()
     if not asked.smoke and (asked.data is None or asked.out is None):
         parser.error("--data and --out are needed, or --smoke")
+    if asked.int8 and (asked.init is None or asked.init.suffix != ".onnx"):
+        parser.error("--int8 needs --init FILE.onnx: it goes on from a network that has been trained")
     if asked.smoke:
         asked.steps, asked.batch, asked.judge, asked.loaders = 24, 4, 12, 0
     return asked

@@ -213,6 +213,75 @@ def test_placement_carries_integers_through(tmp_path: Path) -> None:
     assert next(step.name for step in kept.steps if not step.integer) == "low"
 
 
+def test_borders_of_zeros_become_the_convolutions(tmp_path: Path) -> None:
+    path = int8_graphs.bordered(tmp_path / "bordered.onnx")
+    network = prepared(path)
+    assert "Pad" not in {node.op_type for node in network.nodes}
+    for tensor in pictures():
+        wanted = onnxruntime.InferenceSession(path).run(None, {"input": tensor})[0]
+        found = open_bytes(network.model()).run(None, {"input": tensor})[0]
+        assert np.abs(found - wanted).max() < 1e-6
+
+
+@pytest.mark.parametrize("other", [{"value": 1.0}, {"shown": True}])
+def test_other_borders_stay(tmp_path: Path, other: dict[str, Any]) -> None:
+    network = prepared(int8_graphs.bordered(tmp_path / "bordered.onnx", **other))
+    assert [node.op_type for node in network.nodes].count("Pad") == 1
+
+
+NARROW_SHAPES: list[dict[str, Any]] = [
+    {"pads": (0, 0, 0, 0)},
+    {},
+    {"pads": (2, 1, 0, 3)},
+    {"dilations": (2, 2), "pads": (2, 2, 2, 2)},
+]
+
+
+@pytest.mark.parametrize("out", [1, 4])
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("shape", NARROW_SHAPES)
+def test_a_narrow_convolution_as_a_product_equals_numpy(
+    tmp_path: Path, shape: dict[str, Any], side: int, out: int
+) -> None:
+    random = np.random.default_rng(4)
+    weight = random.normal(0, 1, (out, write.WIDE, side, side)).astype(np.float32)
+    bias = random.normal(0, 1, out).astype(np.float32)
+    network = loaded(int8_graphs.lone(tmp_path / "lone.onnx", weight, bias, size=(9, 11), **shape))
+    step = place.Step(network.nodes[0], ["input"], ["result"], False)
+    placement = place.Placement([step], {"input": (0.02, 100)})
+    model, inputs, outputs = write.Writer(network, placement, {}).alone(step)
+    assert "Conv" not in {node.op_type for node in model.graph.node}
+    levels = random.integers(0, 256, (1, write.WIDE, 9, 11)).astype(np.uint8)
+    found = open_bytes(model).run(outputs, {inputs[0]: levels})[0][0]
+    wanted = int8_graphs.convolved((levels[0].astype(np.float64) - 100) * 0.02, weight, **shape)
+    assert np.abs(found - wanted - bias[:, None, None]).max() < 1e-4
+
+
+def test_a_rounded_map_keeps_its_levels_and_lays_its_channels_last(tmp_path: Path) -> None:
+    """`low` stays float and is enlarged for a layer on integers: rounded while it is small."""
+    network = prepared(int8_graphs.unet(tmp_path / "unet.onnx"))
+    spreads = measure.measure(network, pictures())
+    placement = place.place(network, spreads, {"low", *place.tail(network)})
+    steps = {step.name or step.kind: step for step in placement.steps}
+    resize = next(step for step in placement.steps if step.kind == "Resize")
+    assert resize.integer
+    assert placement.scales[resize.inputs[0]] == placement.scales[resize.outputs[0]]
+    relu = next(step for step in placement.steps if step.outputs == resize.inputs)
+    assert not relu.integer
+    for reader in (relu, steps["low"]):
+        model, inputs, outputs = write.Writer(network, placement, {}).alone(reader)
+        tensor = np.random.default_rng(8).normal(0, 2, network.shapes[reader.inputs[0]])
+        given = {inputs[0]: np.clip(tensor * 50 + 100, 0, 255).astype(np.uint8)}
+        if inputs == reader.inputs:
+            given = {inputs[0]: tensor.astype(np.float32)}
+        found = dict(zip(outputs, open_bytes(model).run(outputs, given), strict=True))
+        name = reader.outputs[0]
+        if name in placement.scales:
+            scale, zero = placement.scales[name]
+            assert (found[write.levels_of(name)] == walk.levels(found[name], scale, zero)).all()
+    assert resize.inputs[0] in placement.scales
+
+
 def test_the_session_runs_integer_kernels(tmp_path: Path) -> None:
     made = quantize(
         int8_graphs.unet(tmp_path / "unet.onnx"),

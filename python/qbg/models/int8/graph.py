@@ -8,7 +8,7 @@ outside the file.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -213,15 +213,65 @@ def _graph(model: onnx.ModelProto, opset: int, metadata: dict[str, str], path: s
         if not node.name:
             node.name = f"{node.op_type}_{number}"
         nodes.append(node)
-    return Graph(
-        nodes=nodes,
-        constants=constants,
-        shapes=shapes,
-        input=graph.input[0].name,
-        output=graph.output[0].name,
-        opset=opset,
-        metadata=metadata,
+    return without_pads(
+        Graph(
+            nodes=nodes,
+            constants=constants,
+            shapes=shapes,
+            input=graph.input[0].name,
+            output=graph.output[0].name,
+            opset=opset,
+            metadata=metadata,
+        )
     )
+
+
+def without_pads(graph: Graph) -> Graph:
+    """Borders of zeros as part of the convolutions that read them: a Pad has no integer kernel."""
+    consumers = graph.consumers()
+    borders: dict[str, tuple[str, list[int]]] = {}
+    for node in graph.nodes:
+        border = _border(node, graph)
+        readers = consumers.get(node.output[0], [])
+        if border is not None and node.output[0] != graph.output and all(map(_takes_border, readers)):
+            borders[node.output[0]] = (node.input[0], border)
+    nodes = [
+        _widened(node, *borders[node.input[0]]) if node.input and node.input[0] in borders else node
+        for node in graph.nodes
+        if node.output[0] not in borders
+    ]
+    shapes = {name: shape for name, shape in graph.shapes.items() if name not in borders}
+    return replace(graph, nodes=nodes, shapes=shapes)
+
+
+def _widened(conv: onnx.NodeProto, source: str, border: list[int]) -> onnx.NodeProto:
+    """The convolution with that border as its own, reading what the border was put around."""
+    found = onnx.NodeProto()
+    found.CopyFrom(conv)
+    found.input[0] = source
+    pads = [first + second for first, second in zip(attribute(conv, "pads", [0] * 4), border, strict=True)]
+    kept = [item for item in conv.attribute if item.name not in ("pads", "auto_pad")]
+    del found.attribute[:]
+    found.attribute.extend([*kept, helper.make_attribute("pads", pads)])
+    return found
+
+
+def _border(node: onnx.NodeProto, graph: Graph) -> list[int] | None:
+    """Top, left, bottom, right of zeros that a node adds to pictures; None if it is or does anything else."""
+    if node.op_type != "Pad" or attribute(node, "mode", b"constant") != b"constant":
+        return None
+    inputs = [*node.input, "", ""]
+    sizes, value, axes = (graph.constants.get(name) for name in inputs[1:4])
+    if sizes is None or sizes.size != 8 or inputs[3] or axes is not None or sizes.min() < 0:
+        return None
+    if inputs[2] and (value is None or value.any()):
+        return None
+    (_, _, top, left), (_, _, bottom, right) = sizes.reshape(2, 4).tolist()
+    return [top, left, bottom, right] if not sizes.reshape(2, 4)[:, :2].any() else None
+
+
+def _takes_border(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"", b"VALID")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -156,8 +156,25 @@ def _suits(node: onnx.NodeProto, graph: Graph, able: set[str], whole: set[str]) 
     if kind in POOLING:
         return all(given)
     if kind == "Resize":
-        return all(given) and attribute(node, "mode", b"nearest") in (b"linear", b"nearest")
+        known = attribute(node, "mode", b"nearest") in (b"linear", b"nearest")
+        return known and (all(given) or _enlarges_for_integers(node, graph, able))
     return kind in MOVING and len(inputs) == 1 and all(given) and len(node.output[0]) > 0
+
+
+def _enlarges_for_integers(node: onnx.NodeProto, graph: Graph, able: set[str]) -> bool:
+    """Whether a float map is enlarged only for layers on integers: then it is rounded while it is small."""
+    source, target = graph.shapes.get(node.input[0], ()), graph.shapes.get(node.output[0], ())
+    if (
+        len(source) != 4
+        or len(target) != 4
+        or target[1] <= NARROW
+        or target[2] * target[3] <= source[2] * source[3]
+    ):
+        return False
+    readers = graph.consumers().get(node.output[0], [])
+    return bool(readers) and all(
+        reader.op_type in ("Concat", "Add") or reader.name in able for reader in readers
+    )
 
 
 def _measured(names: tuple[str, ...], spreads: dict[str, Spread]) -> bool:

@@ -7,6 +7,7 @@ Must not choose anything: placement and weights are given.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from qbg.models.int8.graph import Array, Graph, assemble, attribute
-from qbg.models.int8.place import Placement, Step
+from qbg.models.int8.place import NARROW, Placement, Step
 
 
 @dataclass(slots=True)
@@ -32,6 +33,10 @@ class Layer:
     step: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
     unsigned: bool = False
+
+
+WIDE = 32
+"""Input channels from which on a convolution of few outputs is worth a product of matrices."""
 
 
 class Writer:
@@ -80,6 +85,8 @@ class Writer:
 
     def _step(self, step: Step) -> None:
         if not step.integer:
+            if self._narrow(step):
+                return
             node = _copy(step.node)
             for place, name in enumerate(node.input):
                 if name in step.inputs and name not in self._placement.floats:
@@ -87,7 +94,7 @@ class Writer:
             self._use(node)
             for name in step.outputs:
                 if name in self._placement.scales:
-                    self._quantize(name)
+                    self._quantize_last(name)
             return
         node = _copy(step.node)
         for place, name in enumerate(node.input):
@@ -145,6 +152,93 @@ class Writer:
         pass_on(node, last)
         pass_on(turned(value(last), [0, 3, 1, 2], "last"), target)
         return True
+
+    def _narrow(self, step: Step) -> bool:
+        """A float convolution of many channels to few as a product of matrices: what each tap of the kernel
+        gives, moved and added. ONNX Runtime's own convolution computes 16 outputs where one is wanted, and
+        lays all of its input out anew.
+        """
+        node, constants = step.node, self._graph.constants
+        if node.op_type != "Conv" or node.input[1] not in constants:
+            return False
+        weight, source, target = constants[node.input[1]], node.input[0], node.output[0]
+        out, entries, high, wide = weight.shape
+        pads, dilations = attribute(node, "pads", [0] * 4), attribute(node, "dilations", [1, 1])
+        plain = attribute(node, "group", 1) == 1 and set(attribute(node, "strides", [1])) == {1}
+        plain = plain and attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"")
+        if not plain or out > NARROW or entries < WIDE or source in self._placement.floats:
+            return False
+        (rows, columns), size = self._graph.shapes[source][2:], self._graph.shapes[target][2:]
+        base = step.name
+
+        def give(kind: str, inputs: list[str], part: str, **attributes: Any) -> str:
+            name = f"{base}/{part}" if part else target
+            self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+            return name
+
+        def whole(values: list[int], part: str) -> str:
+            return self._constant(f"{base}/{part}", np.array(values, np.int64))
+
+        last = give("Transpose", [self._floating(source)], "last", perm=[0, 2, 3, 1])
+        flat = give("Reshape", [last, whole([rows * columns, entries], "flat/shape")], "flat")
+        taps = self._constant(f"{base}/taps", weight.transpose(1, 2, 3, 0).reshape(entries, -1))
+        turned = give("Transpose", [give("MatMul", [flat, taps], "product")], "turned", perm=[1, 0])
+        maps = give("Reshape", [turned, whole([high * wide, out, rows, columns], "shape")], "maps")
+        if any(pads):
+            maps = give("Pad", [maps, whole([0, 0, *pads[:2], 0, 0, *pads[2:]], "pads")], "padded")
+        axes, parts = whole([0, 2, 3], "axes"), []
+        for tap in range(high * wide):
+            y, x = tap // wide * dilations[0], tap % wide * dilations[1]
+            begin, end = (
+                whole([tap, y, x], f"{tap}/begin"),
+                whole([tap + 1, y + size[0], x + size[1]], f"{tap}/end"),
+            )
+            parts.append(give("Slice", [maps, begin, end, axes], f"{tap}"))
+        if len(node.input) > 2 and node.input[2]:
+            parts.append(self._constant(f"{base}/bias", constants[node.input[2]].reshape(1, out, 1, 1)))
+        give("Sum", parts, "")
+        if target in self._placement.scales:
+            self._quantize(target)
+        return True
+
+    def _quantize_last(self, name: str) -> None:
+        """Rounds a map that a float step gave. If it is not for convolutions alone, which lay their channels
+        last by themselves, one that does nothing goes before: else all up to the next convolution would work
+        with channels first, ten times as slowly.
+        """
+        shape = self._graph.shapes.get(name, ())
+        if len(shape) != 4 or shape[1] == 1 or all(step.kind == "Conv" for step in self._readers(name)):
+            self._quantize(name)
+            return
+        ones = np.ones((shape[1], 1, 1, 1), np.int8)
+        trio = [
+            self._constant(f"{name}/ones/levels", ones),
+            self._constant(f"{name}/ones/scale", np.ones(shape[1], np.float32)),
+            self._constant(f"{name}/ones/zero", np.zeros(shape[1], np.int8)),
+        ]
+        first, value, same = self._rounded(name, name), f"{name}/ones", f"{name}/same"
+        self._nodes += [
+            helper.make_node("DequantizeLinear", trio, [value], name=f"{value}/dequantize", axis=0),
+            helper.make_node("Conv", [self._value(first, name), value], [same], name=same, group=shape[1]),
+        ]
+        self._quantize(name, same)
+
+    def _readers(self, name: str) -> list[Step]:
+        return [step for step in self._placement.steps if name in step.inputs]
+
+    def _rounded(self, name: str, like: str) -> str:
+        """A float tensor to levels of another one's scale."""
+        levels = f"{name}/first"
+        inputs = [name, *self._scale(like)]
+        self._nodes.append(helper.make_node("QuantizeLinear", inputs, [levels], name=f"{levels}/quantize"))
+        return levels
+
+    def _value(self, levels: str, like: str) -> str:
+        """And back."""
+        value = f"{levels}/value"
+        inputs = [levels, *self._scale(like)]
+        self._nodes.append(helper.make_node("DequantizeLinear", inputs, [value], name=f"{value}/dequantize"))
+        return value
 
     def _parameters(self, step: Step) -> list[str]:
         """Dequantized weight and bias of a convolution."""
