@@ -3,9 +3,10 @@
     python benches/precision.py [--model inspyrenet-fast,qbg-base,u2netp,u2net] [--rounds 7] [--output R.json]
 
 Issued: one picture's tensor to the same network as its authors' graph in a bare session (`plain`) and as each
-engine and precision of qbg runs it. Timed: the call. Left out: everything before and after the network. For
-scale, the same core's multiplications per second in large matrix products of ONNX Runtime. Masks aren't
-judged here: the verdict of the gate that let an int8 file pass is read from the file.
+engine and precision of qbg runs it; and two pictures in one call, whose time is halved. Timed: the call. Left
+out: everything before and after the network. For scale, the same core's multiplications per second in large
+matrix products: of ONNX Runtime, in bf16 of OpenVINO. Masks aren't judged here: the verdict of the gate that
+let an int8 file pass is read from the file.
 
 `inspyrenet-fast` is built with random weights where no file of it is given. A model that is not here, an int8
 file that was not made (`qbg models quantize`) and an engine that is not installed are left out and named.
@@ -29,7 +30,8 @@ import numpy as np
 import measure
 from qbg import _native, engine, models
 from qbg.bench import compare
-from qbg.engine.onnx import load_onnxruntime
+from qbg.engine.onnx import first_line, load_onnxruntime
+from qbg.engine.openvino import load_openvino
 from qbg.errors import QbgError
 from qbg.models.build import build
 from qbg.models.declared import NETWORK, QUANTIZED, random_weights
@@ -82,6 +84,11 @@ class Way:
     name: str
     call: Callable[[], object]
     precision: str
+    pictures: int = 1
+
+    def seconds(self) -> float:
+        """Of a picture."""
+        return measure.clock(self.call) / self.pictures
 
 
 def bare(model: str | bytes, picture: np.ndarray) -> Callable[[], object]:
@@ -110,6 +117,11 @@ def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[
         plain = str(work / "plain.onnx")
         build(found.network.declared[NETWORK], "random", plain, size=picture.shape[2], plain=True)
     there, absent = [Way("plain", bare(plain, picture), "fp32")], []
+    try:
+        two = np.concatenate([picture, picture])
+        there.append(Way("onnxruntime fp32, 2 a call", bare(of_two(found.network.path), two), "fp32", 2))
+    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+        absent.append(f"2 a call: {first_line(error)}")
     small: models.Resolved | None = None
     try:
         small = quantized(found)
@@ -126,6 +138,18 @@ def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[
             except QbgError as error:
                 absent.append(f"{who}: {error.args[0]}")
     return there, absent
+
+
+def of_two(path: str) -> bytes:
+    """The network with a batch of two pictures. Graphs that have the batch in constants don't load then."""
+    import onnx
+
+    model = onnx.load(path)
+    for item in (*model.graph.input, *model.graph.output):
+        if item.name not in {one.name for one in model.graph.initializer}:
+            item.type.tensor_type.shape.dim[0].dim_value = 2
+    del model.graph.value_info[:]
+    return bytes(model.SerializeToString())
 
 
 def verdict(found: models.Resolved) -> str:
@@ -172,10 +196,27 @@ def peaks(rounds: int) -> dict[str, float]:
             [helper.make_tensor("b", types[1], shape, arrays[types[1]].tobytes(), raw=True)],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        call = bare(model.SerializeToString(), arrays[types[0]])
-        call()
-        found[precision] = SIDE**3 / min(measure.clock(call) for _ in range(max(5, rounds)))
+        calls = {precision: bare(model.SerializeToString(), arrays[types[0]])}
+        if precision == "fp32" and (call := in_bf16(model.SerializeToString(), arrays[types[0]])) is not None:
+            calls["bf16"] = call
+        for name, call in calls.items():
+            call()
+            found[name] = SIDE**3 / min(measure.clock(call) for _ in range(max(5, rounds)))
     return found
+
+
+def in_bf16(model: bytes, entry: np.ndarray) -> Callable[[], object] | None:
+    """A call of OpenVINO on one thread in bf16; None without it, or on a CPU without bf16."""
+    try:
+        ov = load_openvino()
+    except QbgError:
+        return None
+    core = ov.Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return None
+    settings = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": ov.Type.bf16}
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+    return lambda: request.infer([entry])
 
 
 def resolve(name: str, work: Path) -> models.Resolved | None:
@@ -198,7 +239,7 @@ def one_model(
     shape = (1, 3, found.recipe.height, found.recipe.width)
     picture = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     there, absent = ways(found, picture, work)
-    times = compare.interleave({way.name: lambda call=way.call: measure.clock(call) for way in there}, rounds)
+    times = compare.interleave({way.name: way.seconds for way in there}, rounds)
     count = multiplications(found)
     rows, ratios = [], {}
     for way in there:
