@@ -32,7 +32,7 @@ from qbg import _native, engine, models
 from qbg.bench import compare
 from qbg.engine.onnx import first_line, load_onnxruntime
 from qbg.engine.openvino import load_openvino
-from qbg.errors import QbgError
+from qbg.errors import ModelError, QbgError
 from qbg.models.build import build
 from qbg.models.declared import NETWORK, QUANTIZED, random_weights
 from qbg.models.sibling import quantized
@@ -118,10 +118,9 @@ def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[
         build(found.network.declared[NETWORK], "random", plain, size=picture.shape[2], plain=True)
     there, absent = [Way("plain", bare(plain, picture), "fp32")], []
     try:
-        two = np.concatenate([picture, picture])
-        there.append(Way("onnxruntime fp32, 2 a call", bare(of_two(found.network.path), two), "fp32", 2))
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-        absent.append(f"2 a call: {first_line(error)}")
+        there.append(Way("onnxruntime fp32, 2 a call", of_two(found.network.path, picture), "fp32", 2))
+    except QbgError as error:
+        absent.append(f"2 a call: {error.args[0]}")
     small: models.Resolved | None = None
     try:
         small = quantized(found)
@@ -140,8 +139,8 @@ def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[
     return there, absent
 
 
-def of_two(path: str) -> bytes:
-    """The network with a batch of two pictures. Graphs that have the batch in constants don't load then."""
+def of_two(path: str, picture: np.ndarray) -> Callable[[], object]:
+    """A call with two pictures. ModelError for a graph that has the batch of one in its constants."""
     import onnx
 
     model = onnx.load(path)
@@ -149,7 +148,12 @@ def of_two(path: str) -> bytes:
         if item.name not in {one.name for one in model.graph.initializer}:
             item.type.tensor_type.shape.dim[0].dim_value = 2
     del model.graph.value_info[:]
-    return bytes(model.SerializeToString())
+    try:
+        call = bare(model.SerializeToString(), np.concatenate([picture, picture]))
+        call()
+    except Exception as error:
+        raise ModelError(f"the graph is of one picture: {first_line(error)}", stage="model") from error
+    return call
 
 
 def verdict(found: models.Resolved) -> str:
