@@ -47,7 +47,7 @@ lint-rust:
 	@echo "== rustfmt"
 	@cargo fmt --all --check
 	@echo "== clippy"
-	@cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --quiet --workspace --all-targets --features qbg-core/faults --locked -- -D warnings
 
 lint-python: $(VENV)/.wheel-release $(VENV)/.dev
 	@echo "== ruff"

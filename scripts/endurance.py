@@ -2,20 +2,26 @@
 
     python scripts/endurance.py --count 38418 --record endurance.json
 
-One picture in a hundred is broken. Runs are killed at random moments; one meets a full disk (a small file
-system in memory, which needs the right to mount; said so where it is missing); one is suspended for a
-minute; the last goes to its end. Then every good picture has one whole mask, every broken one a line, no
-input has changed, no temporary file is left, and the memory of the last run is flat. Ends with 1 if not.
+One picture in a hundred is broken. Runs are killed at random moments; in the first ones, and in the one that
+meets a full disk, workers panic after every so many stages (a build of its own, which needs cargo). The full
+disk is a small file system in memory, which needs the right to mount. What is missing is said. The last run
+is suspended for a minute and goes to its end. Then every good picture has one whole mask, every broken one a
+line, no input has changed, no temporary file is left, and the memory of the last run is flat. Ends with 1 if
+not.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import hashlib
 import io
 import json
+import os
 import platform
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,10 +32,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import qbg
+
 BROKEN_EVERY = 100
 KINDS = 64
 SMALL_DISK, LARGE_DISK = "24m", "4g"
 KILLS = 12
+PANIC_EVERY = 199  # stages; no multiple of their number, so that each has its turn
+PANICKED = re.compile(r"on purpose, after (\w+)")
+STAGES = 5  # at least, that panics came after
 STEEPEST = 0.01  # of resident memory, per 10,000 pictures
 
 
@@ -89,12 +100,16 @@ def resident(process: int) -> int | None:
 class Runs:
     """The program, again and again."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.command = command
+    def __init__(self, arguments: list[str], package: Path | None = None) -> None:
+        """`package`: a folder with another build of qbg, whose workers panic."""
+        self.command = [sys.executable, "-m", "qbg", *arguments]
+        self.environment = dict(os.environ)
+        if package is not None:
+            self.environment |= {"PYTHONPATH": str(package), "QBG_PANIC_EVERY": str(PANIC_EVERY)}
 
     def killed_after(self, seconds: float) -> bool:
         silent = subprocess.DEVNULL
-        with subprocess.Popen(self.command, stdout=silent, stderr=silent) as run:
+        with subprocess.Popen(self.command, stdout=silent, stderr=silent, env=self.environment) as run:
             try:
                 run.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -105,7 +120,7 @@ class Runs:
         """To its end: exit code, summary, and resident memory by seconds."""
         began, memory = time.monotonic(), []
         with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
-            run = subprocess.Popen(self.command, stdout=told, stderr=errors, text=True)
+            run = subprocess.Popen(self.command, stdout=told, stderr=errors, text=True, env=self.environment)
             if suspended_s:
                 time.sleep(5)
                 run.send_signal(signal.SIGSTOP)
@@ -118,6 +133,21 @@ class Runs:
                 time.sleep(1)
             told.seek(0)
             return run.returncode, json.loads(told.read()), memory
+
+
+def panicking(place: Path) -> Path | None:
+    """A copy of the installed package with a native module that was built to panic; None without cargo."""
+    if shutil.which("cargo") is None:
+        return None
+    root = Path(__file__).parents[1]
+    build = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "qbg-python", "--features", "faults"]
+    subprocess.run([*build, "--target-dir", str(root / "target" / "faults")], cwd=root, check=True)
+    package = place / "package"
+    shutil.copytree(Path(qbg.__file__).parent, package / "qbg")
+    module = next((package / "qbg").glob("_native*.so"))
+    module.unlink()
+    shutil.copyfile(root / "target" / "faults" / "release" / "lib_native.so", module)
+    return package
 
 
 def slope(memory: list[tuple[float, int]], images: int) -> float:
@@ -152,17 +182,18 @@ def _run(asked: argparse.Namespace, place: Path) -> int:
     out.mkdir()
     disk = mounted(out, f"size={SMALL_DISK}")
     journal = place / "run.jsonl"
-    command = [str(Path(sys.executable).with_name("qbg")), "remove", str(inputs), str(out), "--only-mask"]
+    command = ["remove", str(inputs), str(out), "--only-mask"]
     command += ["--journal", str(journal), "--resume", "--json", "--quiet"]
     command += ["-m", asked.model] if asked.model else []
-    runs = Runs(command)
+    package = panicking(place)
+    runs, wild = Runs(command), Runs(command, package)
     began = time.monotonic()
     try:
-        kills = sum(runs.killed_after(moments.uniform(1, 8)) for _ in range(KILLS))
+        kills = sum(wild.killed_after(moments.uniform(1, 8)) for _ in range(KILLS))
         print(f"{kills} kills, {_count(out)} done", flush=True)
         full = "no right to mount: not tried"
         if disk:
-            code, summary, _ = runs.whole()
+            code, summary, _ = wild.whole()
             full = str(summary["stopped"])
             print(f"full disk: ended with {code}, {full}, {_count(out)} done", flush=True)
             subprocess.run(["mount", "-o", f"remount,size={LARGE_DISK}", str(out)], check=True)
@@ -179,6 +210,9 @@ def _run(asked: argparse.Namespace, place: Path) -> int:
     if growth > STEEPEST:
         problems.append(f"memory grows by {growth:.2%} per 10,000 pictures")
     lines = journal.read_text(encoding="utf-8").splitlines()
+    after = collections.Counter(found[1] for line in lines if (found := PANICKED.search(line)))
+    if package is not None and len(after) < STAGES:
+        problems.append(f"panics after {len(after)} stages only: {dict(after)}")
     report = {
         "label": "measured",
         "machine": platform.platform(),
@@ -189,6 +223,7 @@ def _run(asked: argparse.Namespace, place: Path) -> int:
         "pictures": asked.count,
         "broken": len(bad),
         "kills": kills,
+        "panics": dict(after) if package is not None else "no cargo: not tried",
         "full_disk": full,
         "suspended_s": asked.suspend,
         "seconds": round(time.monotonic() - began, 1),

@@ -2,7 +2,8 @@
 
     python scripts/readme_numbers.py benches/record/CPU/DATE-spine.json ... DATE-bench.json ... [--check]
 
-Records of the benches give the table of ratios; a part that several of them hold is taken from the last.
+Records of the benches give a table of ratios for each CPU (the folder that a record lies in); a part that
+several of them hold is taken from the last.
 Records of `qbg bench` give their verdict and main tables, one after the other. With --check it changes
 nothing and ends with 1 if README doesn't hold what those records give.
 """
@@ -21,8 +22,19 @@ BEGIN, END = "<!-- numbers:begin -->", "<!-- numbers:end -->"
 BENCH_BEGIN, BENCH_END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
+def tables(records: dict[str, dict[str, Any]]) -> str:
+    """The Markdown between the markers, from records by name: a table for each folder of theirs."""
+    folders = dict.fromkeys(Path(name).parent.name for name in records)
+    found = []
+    for folder in folders:
+        here = {name: record for name, record in records.items() if Path(name).parent.name == folder}
+        title = [f"**{folder}**", ""] if len(folders) > 1 else []
+        found.append("\n".join([*title, table(here)]))
+    return "\n\n".join(found)
+
+
 def table(records: dict[str, dict[str, Any]]) -> str:
-    """The Markdown between the markers, from records by name. One with doubts says so in its line."""
+    """Of one CPU. A record with doubts says so in its line."""
     parts: dict[str, Any] = {}
     for record in records.values():
         parts |= record["parts"]
@@ -82,7 +94,7 @@ def main() -> int:
             benches[name] = path
     readme = ROOT / "README.md"
     old = readme.read_text(encoding="utf-8")
-    new = _between(old, BEGIN, END, table(spines)) if spines else old
+    new = _between(old, BEGIN, END, tables(spines)) if spines else old
     if benches:
         text = "\n\n".join(bench_text(name, path) for name, path in benches.items())
         new = _between(new, BENCH_BEGIN, BENCH_END, text)

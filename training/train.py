@@ -112,7 +112,9 @@ class Run:
             start(self.network, asked.init)
         self.average = copy.deepcopy(self.network).eval()
         self.folded = asked.init is not None and asked.init.suffix == ".onnx"
+        self.model: Network | None = None
         if asked.int8:
+            self.model = copy.deepcopy(self.network).eval()
             quantized.attach(self.network)
         encoder = list(self.network.encoder.parameters())
         known = {id(one) for one in encoder}
@@ -163,7 +165,7 @@ class Run:
 
     def stages(self) -> tuple[tuple[int, float], ...]:
         stages = ((64, 0.5), (96, 1.0)) if self.asked.smoke else STAGES
-        return stages[-1:] if self.folded else stages
+        return stages[-2:] if self.folded else stages
 
     def go(self, train: data.Store, held: data.Store) -> None:
         """All steps that are left."""
@@ -196,6 +198,10 @@ class Run:
             keep_norms(self.network)
         logits, coarse = self.network(normalised(photos))
         value = loss(logits, coarse, masks)
+        if self.model is not None:
+            with torch.no_grad():
+                wanted = torch.sigmoid(self.model(normalised(photos))[0])
+            value = value + loss(logits, coarse, wanted)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
@@ -267,7 +273,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loaders", type=int, default=1, help="processes that draw samples")
     parser.add_argument("--judge", type=int, default=JUDGED, help="steps between looks at held-out pictures")
     parser.add_argument("--rate", type=float, default=1.0, help="times the usual step sizes; about 0.1 to go on")
-    parser.add_argument("--int8", action="store_true", help="round as int8 will; needs --init FILE.onnx")
+    parser.add_argument("--int8", action="store_true", help="round as int8 will, and keep to the masks of --init FILE.onnx")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
     parser.add_argument("--smoke", action="store_true", help="a minute on drawn pictures")

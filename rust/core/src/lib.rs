@@ -28,6 +28,8 @@ pub mod crew;
 pub mod decode;
 pub mod encode;
 pub mod error;
+#[cfg(feature = "faults")]
+mod faults;
 pub mod image;
 pub mod journal;
 pub mod mapped;

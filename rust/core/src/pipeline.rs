@@ -202,6 +202,8 @@ impl Trace {
         self.stage = stage;
         let mut stopwatch = Stopwatch::start();
         let result = work();
+        #[cfg(feature = "faults")]
+        crate::faults::panic_now_and_then(stage);
         stopwatch.lap(stage, &mut self.stages);
         result.map_err(|kind| kind.at(stage, path))
     }
