@@ -3,7 +3,8 @@
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 CVPR 2018: weights to 255 levels per output channel, what passes between layers to 256 levels per tensor, and
 gradients as if nothing had been rounded. Where: after every convolution with its ReLU and after every sum, as
-`qbg models quantize` places it. The last convolution stays float there and here. Must not know data or losses.
+`qbg models quantize` places it. The last convolution stays float there and here. Must not know data or
+losses.
 """
 
 from __future__ import annotations

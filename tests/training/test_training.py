@@ -24,6 +24,8 @@ import data
 import drawn
 import export
 import qbg
+import quantized
+import train
 from network import Exported, Network
 
 SIDE = 64
@@ -61,6 +63,41 @@ def test_a_file_can_be_gone_on_from(network: Network, tmp_path: Path) -> None:
     picture = torch.randn(1, 3, SIDE, SIDE)
     with torch.no_grad():
         assert torch.allclose(again(picture)[0], network(picture)[0], atol=1e-4)
+
+
+def test_going_on_from_a_file_begins_as_the_same_network(network: Network, tmp_path: Path) -> None:
+    """Also while it is trained: a batch's own mean and variance would make another one of it."""
+    again = Network()
+    export.from_onnx(again, export.export(network, SIDE, tmp_path / "n.onnx"))
+    again.train()
+    train.keep_norms(again)
+    picture = torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        assert torch.allclose(again(picture)[0], network(picture)[0], atol=1e-4)
+
+
+def test_rounding_as_int8_shifts_little_and_lets_gradients_through(network: Network, tmp_path: Path) -> None:
+    again = Network()
+    export.from_onnx(again, export.export(network, SIDE, tmp_path / "n.onnx"))
+    train.keep_norms(again.train())
+    quantized.attach(again)
+    picture = torch.randn(2, 3, SIDE, SIDE)
+    logits, coarse = again(picture)
+    with torch.no_grad():
+        wanted = network(picture)[0]
+    off = float((logits.detach() - wanted).abs().mean() / wanted.std())
+    assert 0 < off < 0.2
+    (logits.square().mean() + coarse.square().mean()).backward()
+    convolutions = [module for module in again.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert all(one.weight.grad is not None and one.weight.grad.abs().sum() > 0 for one in convolutions)
+
+
+def test_weights_keep_255_levels_a_channel() -> None:
+    weight = torch.randn(5, 4, 3, 3)
+    found = quantized.rounded(weight)
+    steps = weight.abs().amax((1, 2, 3), keepdim=True) / 127
+    assert torch.allclose(found / steps, (found / steps).round(), atol=1e-3)
+    assert bool(((found - weight).abs() <= steps / 2 + 1e-6).all())
 
 
 def test_what_is_held_out_depends_on_names_alone(tmp_path: Path) -> None:
@@ -117,3 +154,7 @@ def test_a_smoke_run_gives_a_network_that_qbg_runs(tmp_path: Path) -> None:
     with qbg.Remover(out / "qbg-base.onnx") as remover:
         assert not remover.notes, "the file says itself how it is fed"
         assert remover.cutout(Image.new("RGB", (50, 40), "red")).size == (50, 40)
+    again = [*command[:-1], str(tmp_path / "int8"), "--init", str(out / "qbg-base.onnx"), "--int8"]
+    done = subprocess.run(again, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "int8" / "qbg-base.onnx").is_file()
