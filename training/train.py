@@ -272,9 +272,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of the network; the loader has its own")
     parser.add_argument("--loaders", type=int, default=1, help="processes that draw samples")
     parser.add_argument("--judge", type=int, default=JUDGED, help="steps between looks at held-out pictures")
-    parser.add_argument(
-        "--rate", type=float, default=1.0, help="times the usual step sizes; about 0.1 to go on"
-    )
+    parser.add_argument("--rate", type=float, default=1.0, help="times the usual steps; about 0.1 to go on")
     parser.add_argument(
         "--int8", action="store_true", help="round as int8 will, and keep to the masks of --init FILE.onnx"
     )
