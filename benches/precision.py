@@ -269,7 +269,10 @@ def one_model(
 
 
 GOALS = {
-    (OWN, "onnxruntime fp32"): f">= 1.25 on AMD Turin, 69 % of its peak; published, whole pipeline: {PUBLISHED:.2f}",
+    (
+        OWN,
+        "onnxruntime fp32",
+    ): f">= 1.25 on AMD Turin, 69 % of its peak; published, whole pipeline: {PUBLISHED:.2f}",
     (OWN, "onnxruntime int8"): ">= 4.5 on AMD Turin, 62 % of its peak",
     (OWN, "openvino bf16"): ">= 2.6 on AMD Turin, 72 % of its peak",
     ("qbg-base", "onnxruntime fp32"): f">= 10 x {COMPARED}",

@@ -36,6 +36,9 @@ from qbg.options import Options
 
 MODEL = models.COMPARED
 """Of all parts: what rembg runs too. `qbg models download u2netp` brings it here."""
+OURS = ("--model", MODEL, "--engine", "onnxruntime", "--precision", "fp32")
+"""Whatever `qbg tune` found, and whatever the default is."""
+
 PHOTO_SIZE = (640, 480)
 BIG_SIZE = (4032, 3024)
 
@@ -144,11 +147,11 @@ def part_folder(context: Context) -> Part:
     ones: list[float] = []
 
     def ours() -> float:
-        summary = compare.run_qbg(source, target, "--workers", "2", cpus=context.cpus)
+        summary = compare.run_qbg(source, target, *OURS, "--workers", "2", cpus=context.cpus)
         if summary["done"] != count:
             raise RuntimeError(f"qbg did {summary['done']} of {count}")
         walls.append(summary["wall_s"])
-        first = compare.run_qbg(one, context.work / "one_out", "--workers", "2", cpus=context.cpus)
+        first = compare.run_qbg(one, context.work / "one_out", *OURS, "--workers", "2", cpus=context.cpus)
         ones.append(first["wall_s"])
         return summary["seconds"]
 
@@ -212,7 +215,7 @@ def part_big(context: Context) -> Part:
 
     def ours() -> float:
         summary = compare.run_qbg(
-            folder, context.work / "big_out", "--workers", "1", "--engine", "null", cpus=cpu
+            folder, context.work / "big_out", "--model", MODEL, "--workers", "1", "--engine", "null", cpus=cpu
         )
         for name, seconds in summary["stage_seconds"].items():
             stages.setdefault(name, []).append(seconds / count)
@@ -392,7 +395,9 @@ def part_memory(context: Context) -> Part:
             place = folder / f"{number // 500:03}"
             place.mkdir(parents=True, exist_ok=True)
             os.link(originals[number % len(originals)], place / f"{number:06}.jpg")
-        summary = compare.run_qbg(folder, target, "--workers", "2", "--engine", "null", cpus=context.cpus)
+        summary = compare.run_qbg(
+            folder, target, "--model", MODEL, "--workers", "2", "--engine", "null", cpus=context.cpus
+        )
         if summary["done"] != count:
             raise RuntimeError(f"{summary['done']} of {count} done")
         shutil.rmtree(folder)
