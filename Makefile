@@ -86,7 +86,7 @@ build-profiling: $(VENV)/.made ## Release wheel with symbols into .venv, for per
 miri: ## Parts of the core under Miri, where a toolchain has it
 	@scripts/sanitize.sh miri
 
-memcheck: ## The core's tests at the scalar level under valgrind: about half an hour
+memcheck: ## The core's tests at the scalar level under valgrind: a few minutes
 	@scripts/sanitize.sh memcheck
 
 bench: $(VENV)/.wheel-release ## Side-by-side runs; writes benches/record/<cpu>/ (ARGS="--quick", ARGS="--only folder")
