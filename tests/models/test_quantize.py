@@ -229,6 +229,16 @@ def test_other_borders_stay(tmp_path: Path, other: dict[str, Any]) -> None:
     assert [node.op_type for node in network.nodes].count("Pad") == 1
 
 
+def test_a_border_around_a_kernel_is_no_border_of_the_picture() -> None:
+    nodes = [
+        helper.make_node("Pad", ["kernel", "around"], ["padded"], name="border"),
+        helper.make_node("Conv", ["input", "padded"], ["result"], name="by computed weights"),
+    ]
+    around = {"around": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)}
+    network = graph.Graph(nodes, around, {}, "input", "result", 17, {})
+    assert graph.without_pads(network).nodes == nodes
+
+
 NARROW_SHAPES: list[dict[str, Any]] = [
     {"pads": (0, 0, 0, 0)},
     {},

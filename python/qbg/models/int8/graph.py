@@ -140,7 +140,7 @@ def load(network: Network, height: int, width: int) -> Graph:
             f"can't be prepared: {first_line(error)}",
             "export it again with opset 17 and a fixed input size",
         ) from error
-    return _graph(model, opset, metadata, path)
+    return without_pads(_graph(model, opset, metadata, path))
 
 
 def _narrow(model: onnx.ModelProto, network: Network, size: tuple[int, int]) -> None:
@@ -213,16 +213,14 @@ def _graph(model: onnx.ModelProto, opset: int, metadata: dict[str, str], path: s
         if not node.name:
             node.name = f"{node.op_type}_{number}"
         nodes.append(node)
-    return without_pads(
-        Graph(
-            nodes=nodes,
-            constants=constants,
-            shapes=shapes,
-            input=graph.input[0].name,
-            output=graph.output[0].name,
-            opset=opset,
-            metadata=metadata,
-        )
+    return Graph(
+        nodes=nodes,
+        constants=constants,
+        shapes=shapes,
+        input=graph.input[0].name,
+        output=graph.output[0].name,
+        opset=opset,
+        metadata=metadata,
     )
 
 
@@ -233,7 +231,11 @@ def without_pads(graph: Graph) -> Graph:
     for node in graph.nodes:
         border = _border(node, graph)
         readers = consumers.get(node.output[0], [])
-        if border is not None and node.output[0] != graph.output and all(map(_takes_border, readers)):
+        if (
+            border is not None
+            and node.output[0] != graph.output
+            and all(_takes_border(reader, node.output[0]) for reader in readers)
+        ):
             borders[node.output[0]] = (node.input[0], border)
     nodes = [
         _widened(node, *borders[node.input[0]]) if node.input and node.input[0] in borders else node
@@ -270,8 +272,10 @@ def _border(node: onnx.NodeProto, graph: Graph) -> list[int] | None:
     return [top, left, bottom, right] if not sizes.reshape(2, 4)[:, :2].any() else None
 
 
-def _takes_border(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Conv" and attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"", b"VALID")
+def _takes_border(node: onnx.NodeProto, padded: str) -> bool:
+    """Whether a node is a convolution of that map, which its weights aren't, and has no padding by rule."""
+    plain = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"", b"VALID")
+    return node.op_type == "Conv" and plain and padded not in node.input[1:]
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
