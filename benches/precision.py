@@ -145,8 +145,9 @@ def of_two(path: str, picture: np.ndarray) -> Callable[[], object]:
     import onnx
 
     model = onnx.load(path)
+    weights = {one.name for one in model.graph.initializer}
     for item in (*model.graph.input, *model.graph.output):
-        if item.name not in {one.name for one in model.graph.initializer}:
+        if item.name not in weights:
             item.type.tensor_type.shape.dim[0].dim_value = 2
     del model.graph.value_info[:]
     try:
@@ -201,9 +202,10 @@ def peaks(rounds: int) -> dict[str, float]:
             [helper.make_tensor("b", types[1], shape, arrays[types[1]].tobytes(), raw=True)],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        calls = {precision: bare(model.SerializeToString(), arrays[types[0]])}
-        if precision == "fp32" and (call := in_bf16(model.SerializeToString(), arrays[types[0]])) is not None:
-            calls["bf16"] = call
+        data, entry = model.SerializeToString(), arrays[types[0]]
+        calls = {precision: bare(data, entry)}
+        if precision == "fp32" and (wide := in_bf16(data, entry)) is not None:
+            calls["bf16"] = wide
         for name, call in calls.items():
             call()
             found[name] = SIDE**3 / min(measure.clock(call) for _ in range(max(5, rounds)))

@@ -36,6 +36,7 @@ from qbg.options import Options
 
 MODEL = models.COMPARED
 """Of all parts: what rembg runs too. `qbg models download u2netp` brings it here."""
+
 OURS = ("--model", MODEL, "--engine", "onnxruntime", "--precision", "fp32")
 """Whatever `qbg tune` found, and whatever the default is."""
 

@@ -42,6 +42,13 @@ def network() -> Network:
     return made.eval()
 
 
+def gone_on_from(network: Network, tmp_path: Path) -> Network:
+    """A network filled from the other's file."""
+    again = Network()
+    export.from_onnx(again, export.export(network, SIDE, tmp_path / "n.onnx"))
+    return again
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_the_file_computes_what_the_network_does(network: Network, half: bool, tmp_path: Path) -> None:
     import onnxruntime
@@ -56,10 +63,7 @@ def test_the_file_computes_what_the_network_does(network: Network, half: bool, t
 
 
 def test_a_file_can_be_gone_on_from(network: Network, tmp_path: Path) -> None:
-    path = export.export(network, SIDE, tmp_path / "n.onnx")
-    again = Network()
-    export.from_onnx(again, path)
-    again.eval()
+    again = gone_on_from(network, tmp_path).eval()
     picture = torch.randn(1, 3, SIDE, SIDE)
     with torch.no_grad():
         assert torch.allclose(again(picture)[0], network(picture)[0], atol=1e-4)
@@ -67,9 +71,7 @@ def test_a_file_can_be_gone_on_from(network: Network, tmp_path: Path) -> None:
 
 def test_going_on_from_a_file_begins_as_the_same_network(network: Network, tmp_path: Path) -> None:
     """Also while it is trained: a batch's own mean and variance would make another one of it."""
-    again = Network()
-    export.from_onnx(again, export.export(network, SIDE, tmp_path / "n.onnx"))
-    again.train()
+    again = gone_on_from(network, tmp_path).train()
     train.keep_norms(again)
     picture = torch.randn(2, 3, SIDE, SIDE)
     with torch.no_grad():
@@ -77,9 +79,8 @@ def test_going_on_from_a_file_begins_as_the_same_network(network: Network, tmp_p
 
 
 def test_rounding_as_int8_shifts_little_and_lets_gradients_through(network: Network, tmp_path: Path) -> None:
-    again = Network()
-    export.from_onnx(again, export.export(network, SIDE, tmp_path / "n.onnx"))
-    train.keep_norms(again.train())
+    again = gone_on_from(network, tmp_path).train()
+    train.keep_norms(again)
     quantized.attach(again)
     picture = torch.randn(2, 3, SIDE, SIDE)
     logits, coarse = again(picture)
