@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 
 import measure
-from qbg import _native, engine, models
-from qbg.bench import compare
-from qbg.engine.onnx import first_line, load_onnxruntime
+from qbg import _native, models
+from qbg.bench import batches, compare
+from qbg.engine.onnx import load_onnxruntime
 from qbg.engine.openvino import load_openvino
-from qbg.errors import ModelError, QbgError
+from qbg.errors import QbgError
 from qbg.models.build import build
 from qbg.models.catalog import COMPARED
-from qbg.models.declared import NETWORK, QUANTIZED, random_weights
+from qbg.models.declared import NETWORK, declared_gate, random_weights
 from qbg.models.sibling import quantized
 
 OWN = "inspyrenet-fast"
@@ -46,36 +46,6 @@ PUBLISHED = 0.60
 
 SIDE = 1024
 """Of the matrices whose product gives the core's peak."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A worker's tensor, as engines see it."""
-
-    array: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def address(self) -> int:
-        return self.array.ctypes.data
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return self.array.__array_interface__
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A worker's place, as the pool would give it."""
-
-    input: Tensor
-    output: Tensor
-    index: int = 0
-    node: int | None = None
-    dynamic: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,14 +73,6 @@ def bare(model: str | bytes, picture: np.ndarray) -> Callable[[], object]:
     return lambda: session.run(output, feeds)
 
 
-def of_qbg(found: models.Resolved, name: str, precision: str, picture: np.ndarray) -> Callable[[], object]:
-    """One worker's call, bound to tensors of its own."""
-    made = engine.make(name, found.network, precision=precision, workers=1)
-    channels, rows, columns = made.output_shape
-    output = np.empty((1, channels, rows or picture.shape[2], columns or picture.shape[3]), np.float32)
-    return made.make_worker(Slot(Tensor(picture), Tensor(output)))  # type: ignore[arg-type]
-
-
 def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[Way], list[str]]:
     """The contestants, `plain` first, and a line on each that can't take part."""
     plain = found.network.path
@@ -118,10 +80,7 @@ def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[
         plain = str(work / "plain.onnx")
         build(found.network.declared[NETWORK], "random", plain, size=picture.shape[2], plain=True)
     there, absent = [Way("plain", bare(plain, picture), "fp32")], []
-    try:
-        there.append(Way("onnxruntime fp32, 2 a call", of_two(found.network.path, picture), "fp32", 2))
-    except QbgError as error:
-        absent.append(f"2 a call: {error.args[0]}")
+    twice = np.concatenate([picture] * batches.TWO)
     small: models.Resolved | None = None
     try:
         small = quantized(found)
@@ -134,38 +93,25 @@ def ways(found: models.Resolved, picture: np.ndarray, work: Path) -> tuple[list[
             if this is None or (engine_name, precision) == ("onnxruntime", "bf16"):
                 continue
             try:
-                there.append(Way(who, of_qbg(this, engine_name, precision, picture), precision))
+                there.append(
+                    Way(who, batches.call(this.network, engine_name, precision, picture)[0], precision)
+                )
+                who += ", 2 a call"
+                call = batches.doubled(this.network, engine_name, precision, twice, work)[0]
+                there.append(Way(who, call, precision, batches.TWO))
             except QbgError as error:
                 absent.append(f"{who}: {error.args[0]}")
     return there, absent
 
 
-def of_two(path: str, picture: np.ndarray) -> Callable[[], object]:
-    """A call with two pictures. ModelError for a graph that has the batch of one in its constants."""
-    import onnx
-
-    model = onnx.load(path)
-    weights = {one.name for one in model.graph.initializer}
-    for item in (*model.graph.input, *model.graph.output):
-        if item.name not in weights:
-            item.type.tensor_type.shape.dim[0].dim_value = 2
-    del model.graph.value_info[:]
-    try:
-        call = bare(model.SerializeToString(), np.concatenate([picture, picture]))
-        call()
-    except Exception as error:
-        raise ModelError(f"the graph is of one picture: {first_line(error)}", stage="model") from error
-    return call
-
-
 def verdict(found: models.Resolved) -> str:
     """What the gate found of the int8 file's masks, as the file tells it."""
     try:
-        gate = json.loads(quantized(found).network.declared.get(QUANTIZED, "{}")).get("gate")
+        gate = declared_gate(quantized(found).network.declared)
     except QbgError:
         return "no int8 file"
-    if not isinstance(gate, dict):
-        return str(gate)
+    if gate is None:
+        return "the file doesn't tell"
     words = "passed" if gate["passed"] else "REFUSED"
     return f"{words}: IoU {gate['iou']:.4f} (worst {gate['worst']:.4f}), {gate['photos']} photos"
 

@@ -13,8 +13,11 @@ from onnx import numpy_helper
 
 import graphs
 from conftest import SAMPLES, Outcome
+from qbg.bench.batches import Pair
 from qbg.bench.sections.tuning import document
-from qbg.bench.tune import Candidate, Checked, Result, Tuning, candidates, choose, near, spread
+from qbg.bench.sections.words import NONE
+from qbg.bench.statistics import Interval
+from qbg.bench.tune import Candidate, Checked, Result, Tuning, candidates, choose, contenders, near, spread
 from qbg.errors import EngineError
 from qbg.models.files import digest
 
@@ -97,6 +100,31 @@ def test_the_report_says_who_was_refused_and_why() -> None:
     assert "-4" in table.rows[2].notes[0]
 
 
+def test_the_report_tells_what_two_pictures_a_call_would_gain() -> None:
+    gain = Interval(value=1.05, low=1.04, high=1.06, count=9, method="range")
+    pairs = (
+        Pair(engine="onnxruntime", precision="int8", gain=gain),
+        Pair(engine="openvino", precision="int8", why="its graph is of one picture"),
+    )
+    tuning = Tuning(results=(DEFAULT,), winner=DEFAULT.candidate, seconds=60.0, pairs=pairs)
+    table = document(tuning, "m", "cpu").sections[0].tables[1]
+    assert [row.cells[1:] for row in table.rows] == [
+        ("1.05 (1.04 to 1.06)", ""),
+        (NONE, "its graph is of one picture"),
+    ]
+    assert any("onnxruntime int8: a batch would gain" in note for note in table.notes)
+
+
+def test_only_ways_near_the_fastest_are_tried_with_two_pictures() -> None:
+    slow, fast = result("openvino fp32", 0.5), result("openvino bf16", 1.0)
+    again = result("openvino bf16", 0.9)
+    refused = result("openvino int8", 2.0, checked=BAD)
+    assert contenders([result("onnxruntime fp32", 0.9), slow, fast, again, refused]) == [
+        ("onnxruntime", "fp32"),
+        ("openvino", "bf16"),
+    ]
+
+
 def test_spread_takes_from_everywhere() -> None:
     paths = [Path(str(number)) for number in range(100)]
     assert len(spread(paths, 12)) == 12
@@ -111,7 +139,7 @@ def quantized(model: Path, *, shift: float) -> Path:
             constant.CopyFrom(
                 numpy_helper.from_array(numpy_helper.to_array(constant) + np.float32(shift), "b2")
             )
-    origin = json.dumps({"from": digest(model)})
+    origin = json.dumps({"from": digest(model), "gate": {"passed": False}})
     onnx.helper.set_model_props(graph, {"qbg.precision": "int8", "qbg.quantized": origin})
     path = model.with_name(f"{model.stem}.int8.onnx")
     onnx.save(graph, path)
@@ -128,8 +156,10 @@ def test_a_whole_tuning_is_remembered_and_used(
     done = qbg("tune", "-m", model, "--seconds", "0.1", "--budget", "0", "--json")
     assert done.code == 0, done.err
     told = done.summary
+    assert told["pairs"][0]["gain"]["value"] > 0, told["pairs"]
     small = [item for item in told["results"] if item["candidate"]["precision"] == "int8"]
     assert small
+    assert any("refused where it was made" in note for note in told["notes"])
     assert all((item["checked"]["refused"] is not None) == refused for item in small)
     if refused:
         assert told["winner"]["precision"] != "int8"

@@ -5,8 +5,7 @@ once; those whose masks stray from the float reference are refused; those near t
 until the time is over. The simplest candidate that loses at most `WORTH` against the fastest wins: so small a
 difference is no reason to leave the defaults.
 
-Left out: batches of more than one picture. Each worker's picture has a core of its own already, so that a
-batch could only save calls, which cost microseconds, and it would double the tensors and the wait.
+Two pictures a call are measured of the network alone (`batches.py`), and told: workers take one picture each.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from qbg.bench import gate, plan
+from qbg.bench import batches, gate, plan
 from qbg.bench.child import Spec
 from qbg.bench.pictures import Pictures
 from qbg.bench.reference import Levels, Reference
@@ -26,7 +25,7 @@ from qbg.bench.statistics import Interval, median, paired_ratio
 from qbg.engine import DEFAULT
 from qbg.errors import EngineError, QbgError
 from qbg.models import Resolved
-from qbg.models.declared import random_weights
+from qbg.models.declared import declared_gate, random_weights
 from qbg.models.sibling import quantized
 from qbg.report import record as records
 from qbg.report.record import Case, GateSample
@@ -111,12 +110,14 @@ class Tuning:
         results: of all candidates, the defaults first.
         winner: one of them.
         seconds: that it took.
+        pairs: two pictures a call, of the engines and precisions that are near the fastest.
         notes: what wasn't tried and why; doubts.
     """
 
     results: tuple[Result, ...]
     winner: Candidate
     seconds: float
+    pairs: tuple[batches.Pair, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     def rate(self, candidate: Candidate) -> Interval:
@@ -153,6 +154,11 @@ def ways(resolved: Resolved) -> tuple[tuple[tuple[str, str], ...], tuple[str, ..
             notes.append(f"int8 was not tried: {error.args[0]} ({error.hint})")
     if small is not None:
         found.append((DEFAULT, "int8"))
+        if not (declared_gate(small.network.declared) or {"passed": True}).get("passed"):
+            notes.append(
+                "the int8 file was refused where it was made, and written all the same: its masks are judged "
+                f"here on {PHOTOS} photos"
+            )
     try:
         from qbg.engine.openvino import load_openvino, precisions
 
@@ -206,13 +212,22 @@ class Tuner:
                 if number >= ROUNDS[0] and time.monotonic() - self._began > budget_s:
                     break
                 self._round(near(tuple(self._results.values())), number, window_s, work)
-        results = tuple(self._results.values())
+            results = tuple(self._results.values())
+            pairs = tuple(self._pair(way, work) for way in contenders(results))
         return Tuning(
             results=results,
+            pairs=pairs,
             winner=choose(results),
             seconds=time.monotonic() - self._began,
             notes=self._notes,
         )
+
+    def _pair(self, way: tuple[str, str], work: Path) -> batches.Pair:
+        engine, precision = way
+        self._listener.says(f"two pictures a call: {engine}, {precision}")
+        found = quantized(self._resolved) if precision == "int8" else self._resolved
+        size = (found.recipe.height, found.recipe.width)
+        return batches.pair(found.network, size, engine, precision, work)
 
     def _round(self, turn: Sequence[Candidate], number: int, window_s: float, work: Path) -> None:
         for place, candidate in enumerate(turn):
@@ -312,6 +327,14 @@ def near(results: Sequence[Result]) -> list[Candidate]:
         for result in able
         if result is results[0] or max(result.rates) >= (FAR if len(result.rates) == 1 else NEAR) * best
     ]
+
+
+def contenders(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Engines and precisions that are near the fastest, each once."""
+    able = [result for result in results if result.able]
+    best = max((max(result.rates) for result in able), default=0.0)
+    found = [result.candidate for result in able if max(result.rates) >= NEAR * best]
+    return list(dict.fromkeys((candidate.engine, candidate.precision) for candidate in found))
 
 
 def choose(results: Sequence[Result]) -> Candidate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from qbg.errors import ModelError
 from qbg.models.recipe_file import recipe_from
@@ -64,13 +65,22 @@ def declared_precision(metadata: Mapping[str, str]) -> str:
 
 def declared_origin(metadata: Mapping[str, str]) -> str | None:
     """SHA-256 of the float file that a quantized one was made of; None where it doesn't tell."""
-    text = metadata.get(QUANTIZED, "")
-    try:
-        table = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    origin = table.get("from") if isinstance(table, dict) else None
+    origin = _quantized(metadata).get("from")
     return origin if isinstance(origin, str) else None
+
+
+def declared_gate(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """What the gate found of a quantized file's masks where it was made; None where it doesn't tell."""
+    gate = _quantized(metadata).get("gate")
+    return gate if isinstance(gate, dict) else None
+
+
+def _quantized(metadata: Mapping[str, str]) -> Mapping[str, Any]:
+    try:
+        table = json.loads(metadata.get(QUANTIZED, ""))
+    except (ValueError, RecursionError):
+        return {}
+    return table if isinstance(table, dict) else {}
 
 
 def random_weights(metadata: Mapping[str, str]) -> bool:

@@ -28,7 +28,41 @@ def document(tuning: Tuning, model: str, cpu: str) -> Document:
         verdict=words(tuning),
         valid=True,
         reasons=(),
-        sections=(Section(title="Candidates", text=tuning.notes, tables=(table,)),),
+        sections=(Section(title="Candidates", text=tuning.notes, tables=(table, *_pairs(tuning))),),
+    )
+
+
+def _pairs(tuning: Tuning) -> tuple[Table, ...]:
+    """Two pictures a call; nothing where no way was tried."""
+    if not tuning.pairs:
+        return ()
+    worth = [
+        f"{pair.engine} {pair.precision}" for pair in tuning.pairs if pair.gain and pair.gain.low > 1 + WORTH
+    ]
+    told = (f"{' and '.join(worth)}: a batch would gain something; qbg makes none",) if worth else ()
+    rows = [
+        Row(
+            cells=(
+                f"{pair.engine} {pair.precision}",
+                interval(pair.gain) if pair.gain else NONE,
+                pair.why or "",
+            ),
+            label=MEASURED,
+        )
+        for pair in tuning.pairs
+    ]
+    return (
+        Table(
+            title="Two pictures a call",
+            columns=("way, 1 thread", "x one a call", "why not"),
+            numeric=(False, True, False),
+            rows=tuple(rows),
+            notes=(
+                "the network alone, in turns: images/s of calls with two pictures over calls with one; of "
+                "engines and precisions near the fastest. Workers take one picture each",
+                *told,
+            ),
+        ),
     )
 
 
