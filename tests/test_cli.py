@@ -370,10 +370,11 @@ def test_version_and_help(qbg: Run) -> None:
     assert qbg("--version").out == f"qbg {package.__version__}\n"
     shown = qbg("remove", "--help").out
     options = (
-        "--output --model --recipe --engine --only-mask --threshold --invert --feather --post-process "
-        "--background --background-image --no-decontaminate --keep-hidden --crop --margin --format "
-        "--png-level --quality --workers --pin --max-pixels --overwrite --fsync --no-recursive --from-file "
-        "--glob --on-collision --fail-fast --dry-run --json --quiet --verbose --journal --resume --max-memory"
+        "--output --model --recipe --engine --only-mask --refine --no-refine --threshold --invert --feather "
+        "--post-process --background --background-image --no-decontaminate --keep-hidden --crop --margin "
+        "--format --png-level --quality --workers --pin --max-pixels --overwrite --fsync --no-recursive "
+        "--from-file --glob --on-collision --fail-fast --dry-run --json --quiet --verbose --journal --resume "
+        "--max-memory"
     )
     assert [option for option in options.split() if option not in shown] == []
 

@@ -59,7 +59,7 @@ def test_the_built_in_masks_are_those_of_its_recipe(photos: Path, tmp_path: Path
             source = tmp_path / f"{name}.png"
             image.save(source)
             planes = session.run(None, {"input": any_recipe.tensor(image, declared).astype(np.float32)})[0]
-            expected = any_recipe.alpha(planes[0], image.size, declared)
+            expected = any_recipe.alpha(planes[0], image, declared)
             assert low < expected.mean() / 255 < high, name
             assert far(np.asarray(remover.mask(str(source))), expected) <= 0.001, name
 

@@ -139,13 +139,13 @@ class Store:
         return plane[:, :, :3], plane[:, :, 3]
 
 
-PEOPLE_SHARE = 0.28
+PEOPLE_SHARE = 0.34
 """Of the draws: people's masks are true, the others' mostly a teacher's."""
 
 TRUE_WEIGHT = 3.0
 """A true mask is drawn so many times as often as a teacher's."""
 
-NONE, PASTED, SECOND = 0.07, 0.22, 0.3
+NONE, PASTED, SECOND = 0.10, 0.22, 0.3
 """Chances of a picture without a subject, of one pasted on another photo, and that the other's stays."""
 
 

@@ -25,7 +25,7 @@ PREFIX = "network."
 
 def recipe(side: int) -> Recipe:
     """How the file wants its pictures: squashed, every channel centered alike; the output is alpha itself."""
-    return Recipe(height=side, width=side, filter="bilinear", mean=(MEAN,) * 3, std=(STD,) * 3)
+    return Recipe(height=side, width=side, filter="bilinear", mean=(MEAN,) * 3, std=(STD,) * 3, refine=True)
 
 
 def folded(network: Network) -> Network:

@@ -227,9 +227,14 @@ def preprocess(image: tuple[int, int, int, bytes], recipe: Recipe, level: str = 
     """(H, W, 3) uint8 sRGB to (1, 3, h, w) float32."""
 
 def mask(
-    logits: tuple[int, int, int, bytes], recipe: Recipe, height: int, width: int, level: str = "auto"
+    logits: tuple[int, int, int, bytes],
+    recipe: Recipe,
+    height: int,
+    width: int,
+    level: str = "auto",
+    image: tuple[int, int, int, bytes] | None = None,
 ) -> Pixels:
-    """(C, h, w) float32 bytes to (H, W) uint8 alpha."""
+    """(C, h, w) float32 bytes to (H, W) uint8 alpha; with (H, W, 3) `image`, edges are moved to its own."""
 
 def composite(
     image: tuple[int, int, int, bytes],

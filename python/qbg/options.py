@@ -26,6 +26,8 @@ class Options:
 
     Attributes:
         only_mask: give the alpha plane instead of the cut-out.
+        refine: move alpha's edges to those of the picture, by a guided filter where the network's map is in
+            doubt. None: as the model's recipe has it.
         threshold: alpha of at least this level (1 to 255) becomes 255, the rest 0. None: keep it soft.
         invert: keep the background instead of the subject.
         feather: sigma in pixels of a Gaussian over alpha; 0 for none.
@@ -45,6 +47,7 @@ class Options:
     """
 
     only_mask: bool = False
+    refine: bool | None = None
     threshold: int | None = None
     invert: bool = False
     feather: float = 0.0
@@ -64,6 +67,8 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("only_mask", "invert", "post_process", "decontaminate", "keep_hidden", "premultiply"):
             truth(name, getattr(self, name))
+        if self.refine is not None:
+            truth("refine", self.refine)
         one_of("format", self.format, FORMATS)
         for name, low, high in (("threshold", 1, 255), ("png_level", 0, 9), ("quality", 1, 100)):
             value = getattr(self, name)

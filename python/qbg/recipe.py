@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qbg.options import one_of, whole
+from qbg.options import one_of, truth, whole
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,6 +42,7 @@ class Recipe:
         min_max: stretch each map to its own minimum and maximum.
         rounding: `truncate` (rembg's habit) or `nearest`, from 0..1 to 0..255.
         output_filter: from the tensor's size to the picture's: `bilinear` or `lanczos`.
+        refine: move alpha's edges to the picture's own, unless the caller says otherwise.
     """
 
     fit: str = "squash"
@@ -59,6 +60,7 @@ class Recipe:
     min_max: bool = False
     rounding: str = "nearest"
     output_filter: str = "bilinear"
+    refine: bool = False
 
     def __post_init__(self) -> None:
         one_of("fit", self.fit, FITS)
@@ -73,6 +75,7 @@ class Recipe:
         else:
             whole("recipe field", "height", self.height, 1, SIDE_LIMIT)
             whole("recipe field", "width", self.width, 1, SIDE_LIMIT)
+        truth("refine", self.refine)
         whole("recipe field", "fill", self.fill, 0, 255)
         whole("recipe field", "channel", self.channel, 0, 65535)
         for name in ("mean", "std"):

@@ -64,7 +64,7 @@ def test_the_reference_is_the_oracle_for_the_built_in_model() -> None:
     values, image = asdict(resolved.recipe), by_hand.load(path)
     session = by_hand.session(Path(resolved.network.path))
     planes = session.run(None, {"input": any_recipe.tensor(image, values).astype(np.float32)})[0]
-    expected = any_recipe.alpha(planes[0], image.size, values)
+    expected = any_recipe.alpha(planes[0], image, values)
     assert np.abs(reference.alpha(path).astype(int) - expected).max() <= 1
 
 

@@ -57,7 +57,7 @@ def test_every_entry_against_the_recipe_by_hand(model: Model, folder: Path, tmp_
             image = network_by_hand.load(source)
             feed = by_hand.tensor(image, values).astype(np.float32)
             planes = session.run(["alpha"], {"input": feed})[0][0]
-            expected = by_hand.alpha(planes, image.size, values)
+            expected = by_hand.alpha(planes, image, values)
             assert expected.std() > 5, "a flat mask would prove nothing"
             ours = np.asarray(remover.mask(str(source)))
             assert by_hand.beyond(ours, expected) <= FAR, source.name
@@ -77,7 +77,7 @@ def test_a_float16_output_is_read(workers: int, folder: Path, tmp_path: Path) ->
             feed = by_hand.tensor(image, asdict(recipe)).astype(np.float32)
             planes = session.run(None, {"input": feed})[0][0]
             assert planes.dtype == np.float16
-            expected = by_hand.alpha(planes, image.size, asdict(recipe))
+            expected = by_hand.alpha(planes, image, asdict(recipe))
             # A map of 11 bits has few values: a hair's breadth in the input moves whole areas by a level.
             assert by_hand.beyond(np.asarray(remover.mask(str(source))), expected) <= FAR
 
@@ -118,7 +118,7 @@ def test_the_comparison_sees_a_wrong_field(name: str, folder: Path, tmp_path: Pa
     for recipe in (right, wrong):
         values = asdict(recipe)
         planes = session.run(None, {"input": by_hand.tensor(image, values).astype(np.float32)})[0][0]
-        masks.append(by_hand.alpha(planes, image.size, values))
+        masks.append(by_hand.alpha(planes, image, values))
     if name == "rounding":
         assert (masks[0] != masks[1]).mean() > 0.2
     else:

@@ -4,7 +4,7 @@ Written from the registry's words, step by step and as loops over channels, so t
 form with what it judges:
 
     picture -> Pillow's resize -> (level / divisor - mean) / std, channel by channel -> network
-    -> one plane -> sigmoid -> stretch to 0..1 -> times 255, cut or rounded -> Pillow's resize
+    -> one plane -> sigmoid -> stretch to 0..1 -> times 255, cut or rounded -> Pillow's resize -> edges
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import math
 
 import numpy as np
 from PIL import Image
+
+from oracles import guided
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 
@@ -31,8 +33,8 @@ def tensor(image: Image.Image, values: dict) -> np.ndarray:
     return np.array([planes])
 
 
-def alpha(planes: np.ndarray, size: tuple[int, int], values: dict) -> np.ndarray:
-    """(H, W) uint8 from a network's (C, h, w) output. `size` is (width, height) of the picture."""
+def alpha(planes: np.ndarray, image: Image.Image, values: dict) -> np.ndarray:
+    """(H, W) uint8 from a network's (C, h, w) output for an RGB picture."""
     plane = planes[values["channel"]].astype(np.float64)
     if values["activation"] == "sigmoid":
         plane = 0.5 * (1.0 + np.tanh(plane / 2.0))
@@ -42,7 +44,8 @@ def alpha(planes: np.ndarray, size: tuple[int, int], values: dict) -> np.ndarray
     if values["rounding"] == "nearest":
         plane = plane + 0.5
     levels = np.minimum(np.maximum(np.floor(plane), 0), 255).astype(np.uint8)
-    return np.array(Image.fromarray(levels).resize(size, FILTERS[values["output_filter"]]))
+    whole = np.array(Image.fromarray(levels).resize(image.size, FILTERS[values["output_filter"]]))
+    return guided.refined(levels, np.asarray(image), whole) if values["refine"] else whole
 
 
 def beyond(ours: np.ndarray, expected: np.ndarray, levels: int = 1) -> float:

@@ -7,6 +7,7 @@ side. Must not be fast, nor know what it is compared with.
     tensor = (level / scale - mean) / std        on Pillow's resize
     p      = activation(output[channel])          then min-max, over the part that shows the picture
     alpha  = Pillow's resize of floor(255 p [+ 0.5])
+    alpha  = moved to the picture's edges, where the recipe asks for it: see `refined`
 """
 
 from __future__ import annotations
@@ -56,12 +57,15 @@ class Reference:
             turned = ImageOps.exif_transpose(image)
             own = turned.convert("RGBA").getchannel("A") if turned.has_transparency_data else None
             rgb = _srgb(turned)
+            colors = np.asarray(turned.convert("RGB")) if self._recipe.refine else None
         tensor, box = self.tensor(rgb)
         names = [self._network.output_name]
         output = self._session.run(names, {self._network.input_name: tensor})[0]
         plane = self.plane(np.asarray(output, np.float32), box, tensor.shape[2:])
         alpha = Image.fromarray(plane).resize(rgb.size, FILTERS[self._recipe.output_filter])
         levels = np.asarray(alpha)
+        if colors is not None:
+            levels = refined(plane, colors, levels)
         if own is not None:
             product = levels.astype(np.uint32) * np.asarray(own)
             levels = ((product + 127) // 255).astype(np.uint8)
@@ -98,6 +102,73 @@ class Reference:
         bias = np.float32(0.5 if recipe.rounding == "nearest" else 0.0)
         levels: Levels = np.clip(np.floor(part * np.float32(255) + bias), 0, 255).astype(np.uint8)
         return levels
+
+
+REACH, DOUBT, EPSILON, CONTRAST = 2, 12, 1e-3, 1.5
+"""Cells beside a window's middle; levels that its cells may differ by without doubt; the filter's two."""
+
+
+def refined(plane: Levels, colors: Levels, alpha: Levels) -> Levels:
+    """Alpha whose edges are those of the picture: the fast guided filter (He and Sun 2015), where in doubt.
+
+    Args:
+        plane: (h, w) the network's levels, before they were resized.
+        colors: (H, W, 3) RGB.
+        alpha: (H, W), `plane` at the picture's size.
+    """
+    light = colors @ np.array([0.299, 0.587, 0.114]) / 255.0
+    guide = light
+    for axis, cells in enumerate(plane.shape):
+        guide = _shares(guide, cells, axis)
+    p = plane / 255.0
+    light_mean, mean = _windows(guide).mean((2, 3)), _windows(p).mean((2, 3))
+    covariance = _windows(guide * p).mean((2, 3)) - light_mean * mean
+    a = covariance / (_windows(guide * guide).mean((2, 3)) - light_mean**2 + EPSILON)
+    b = mean - a * light_mean
+    rows, columns = (_between(cells, length) for cells, length in zip(plane.shape, alpha.shape, strict=True))
+    slope, offset = (_at(_windows(each).mean((2, 3)), rows, columns) for each in (a, b))
+    found = CONTRAST * (slope * light + offset - 0.5) + 0.5
+    levels = np.clip(np.floor(255.0 * found + 0.5), 0, 255).astype(np.uint8)
+    windows = _windows(plane)
+    doubt = windows.max((2, 3)) - windows.min((2, 3)) > DOUBT
+    near = np.zeros(alpha.shape, bool)
+    for row in rows[:2]:
+        for column in columns[:2]:
+            near |= doubt[row[:, None], column[None, :]]
+    return np.where(near, levels, alpha)
+
+
+def _windows(plane: NDArray[Any]) -> NDArray[Any]:
+    """(h, w, 5, 5): each cell's window; edges repeat."""
+    padded = np.pad(plane, REACH, mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, (2 * REACH + 1,) * 2)
+
+
+def _shares(plane: NDArray[Any], cells: int, axis: int) -> NDArray[Any]:
+    """Means over `cells` equal parts of an axis, from the integral, which is linear within a pixel."""
+    moved = np.moveaxis(plane, axis, -1)
+    length = moved.shape[-1]
+    integral = np.concatenate([np.zeros((*moved.shape[:-1], 1)), np.cumsum(moved, -1)], -1)
+    at = np.arange(cells + 1) * (length / cells)
+    low = np.minimum(at.astype(int), length - 1)
+    values = integral[..., low] + (integral[..., low + 1] - integral[..., low]) * (at - low)
+    return np.moveaxis(np.diff(values, axis=-1) * (cells / length), -1, axis)
+
+
+def _between(cells: int, length: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """For each pixel the cells before and after it, and how far it is from the first to the second."""
+    place = np.clip((np.arange(length) + 0.5) * cells / length - 0.5, 0, cells - 1)
+    first = place.astype(int)
+    return first, np.minimum(first + 1, cells - 1), place - first
+
+
+def _at(
+    plane: NDArray[Any], rows: tuple[NDArray[Any], ...], columns: tuple[NDArray[Any], ...]
+) -> NDArray[Any]:
+    """A plane of cells at each pixel, bilinear."""
+    down = plane[rows[0]] + (plane[rows[1]] - plane[rows[0]]) * rows[2][:, None]
+    found: NDArray[Any] = down[:, columns[0]] + (down[:, columns[1]] - down[:, columns[0]]) * columns[2]
+    return found
 
 
 def sizes(recipe: Recipe, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:

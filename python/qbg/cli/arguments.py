@@ -52,6 +52,14 @@ Threshold = Annotated[
 ]
 Invert = Annotated[bool, typer.Option("--invert", help="Keep the background instead of the subject.")]
 Feather = Annotated[float, typer.Option(metavar="PX", help="Soften the edge: sigma in pixels.")]
+Refine = Annotated[
+    bool | None,
+    typer.Option(
+        "--refine/--no-refine",
+        help="Move the mask's edges to the picture's own; default: as the model's recipe has it.",
+        show_default=False,
+    ),
+]
 PostProcess = Annotated[bool, typer.Option("--post-process", help="Smooth the mask's outline.")]
 Background = Annotated[
     str | None, typer.Option(metavar="COLOR", help="Behind the subject: name, #rrggbb, r,g,b or r,g,b,a.")

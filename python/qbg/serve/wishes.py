@@ -88,6 +88,11 @@ COLOR_PATTERN = (
 
 WISHES = (
     _flag("only_mask", "Answer with the mask, one channel."),
+    Wish(
+        "refine",
+        {"type": "boolean"},
+        "Move the mask's edges to the picture's own; default: as the model's recipe has it.",
+    ),
     _whole("threshold", 1, 255, "Alpha from this level on becomes 255, the rest 0."),
     _flag("invert", "Keep the background instead of the subject."),
     Wish(

@@ -94,6 +94,7 @@ fn main() {
         min_max: true,
         rounding: Rounding::Truncate,
         filter: Filter::Lanczos,
+        refine: false,
     };
     let whole = Geometry { tensor: TENSOR, content: Rect { x: 0, y: 0, size: TENSOR } };
     // Without cargo bench's `--bench` (as under `cargo test --benches`) the small ones are enough.
@@ -120,6 +121,12 @@ fn main() {
             let mut alpha = Vec::new();
             let (logits, whole, output) = (&logits, &whole, &output);
             move || masker.run(logits, 1, TENSOR, whole, output, size, &mut alpha).unwrap()
+        });
+        case(&label("sharpen"), bytes, |level| {
+            let mut masker = Masker::new(level);
+            let mut alpha = Vec::new();
+            masker.run(&logits, 1, TENSOR, &whole, &output, size, &mut alpha).unwrap();
+            move || masker.sharpen(view, &mut alpha).unwrap()
         });
         case(&label("composite"), bytes, |level| {
             let mut compositor = Compositor::new(level);

@@ -6,7 +6,7 @@
 use crate::error::Kind;
 
 /// Width and height in pixels, both at least 1 in a valid image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Size {
     /// Pixels per row.
     pub width: usize,

@@ -55,7 +55,9 @@ pub struct Options {
     pub mapped: mapped::Options,
     /// Caps, checked before anything is allocated.
     pub limits: decode::Limits,
-    /// What is done to alpha after the recipe.
+    /// Whether alpha's edges are moved to the picture's; None: as the recipe has it.
+    pub edges: Option<bool>,
+    /// What is done to alpha after that.
     pub refine: refine::Options,
     /// How colors and alpha meet.
     pub composite: composite::Options,
@@ -82,6 +84,7 @@ impl Default for Options {
         Self {
             mapped: mapped::Options::default(),
             limits: decode::Limits::default(),
+            edges: None,
             refine: refine::Options::default(),
             composite: composite::Options::default(),
             background: Background::None,
@@ -559,6 +562,9 @@ impl Front {
                 image.size,
                 alpha,
             )?;
+            if options.edges.unwrap_or(recipe.output.refine) {
+                masker.sharpen(image.pixels()?, alpha)?;
+            }
             refiner.run(alpha, image.size, &options.refine)
         })
     }

@@ -102,6 +102,8 @@ pub struct Output {
     pub rounding: Rounding,
     /// Filter from the tensor's size to the picture's.
     pub filter: Filter,
+    /// Move alpha's edges to the picture's, unless a caller says otherwise.
+    pub refine: bool,
 }
 
 /// A model's recipe.

@@ -91,6 +91,7 @@ fn recipe(scale: Scale) -> Recipe {
             min_max: true,
             rounding: Rounding::Truncate,
             filter: Filter::Lanczos,
+            refine: true,
         },
     }
 }

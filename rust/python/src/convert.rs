@@ -103,6 +103,7 @@ pub fn recipe(object: &Bound<'_, PyAny>) -> PyResult<Recipe> {
             min_max: attr(object, "min_max")?,
             rounding: choose("rounding", &word("rounding")?, &roundings)?,
             filter: filter(&word("output_filter")?)?,
+            refine: attr(object, "refine")?,
         },
     })
 }
@@ -120,6 +121,7 @@ pub fn options(object: &Bound<'_, PyAny>) -> PyResult<Options> {
             max_pixels: attr(object, "max_pixels")?,
             max_metadata_bytes: attr(object, "max_metadata_bytes")?,
         },
+        edges: attr(object, "refine")?,
         refine: mask::refine::Options {
             threshold: attr(object, "threshold")?,
             invert: attr(object, "invert")?,

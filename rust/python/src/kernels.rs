@@ -89,9 +89,9 @@ pub fn preprocess(
     Ok(Tensor::new(out.memory().clone(), vec![1, 3, tensor.height, tensor.width]))
 }
 
-/// The network's output to alpha.
+/// The network's output to alpha; with `image`, edges are moved to that picture's.
 #[pyfunction]
-#[pyo3(signature = (logits, recipe, height, width, level = "auto"))]
+#[pyo3(signature = (logits, recipe, height, width, level = "auto", image = None))]
 pub fn mask(
     py: Python<'_>,
     logits: (usize, usize, usize, Bound<'_, PyBytes>),
@@ -99,6 +99,7 @@ pub fn mask(
     height: usize,
     width: usize,
     level: &str,
+    image: Option<PixelTuple<'_>>,
 ) -> PyResult<Pixels> {
     let (recipe, level) = (convert::recipe(recipe)?, convert::level(level)?);
     let (channels, rows, columns, bytes) = logits;
@@ -109,18 +110,22 @@ pub fn mask(
         return Err(PyValueError::new_err("logits must be C x h x w float32"));
     }
     let floats: Vec<f32> = quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
-    let image = Size { width, height };
+    let size = Size { width, height };
+    let photo = image.as_ref().map(|image| (size_of(image), image.3.as_bytes()));
     let mut alpha = Vec::new();
     enter(py, || {
         let mut work = || -> Result<(), Kind> {
-            out_len(image, 1)?;
-            let shown = geometry(&recipe.input, image);
+            out_len(size, 1)?;
+            let shown = geometry(&recipe.input, size);
             let mut masker = Masker::new(level);
-            masker.run(&floats, channels, tensor, &shown, &recipe.output, image, &mut alpha)
+            let output = &recipe.output;
+            masker.run(&floats, channels, tensor, &shown, output, size, &mut alpha)?;
+            let Some((size, colors)) = photo else { return Ok(()) };
+            masker.sharpen(Rgb8::new(size, colors)?, &mut alpha)
         };
         work().map_err(|kind| kind.at(Stage::Mask, None))
     })?;
-    Ok(Pixels::new(image, 1, alpha))
+    Ok(Pixels::new(size, 1, alpha))
 }
 
 /// Colors and alpha to a cut-out.

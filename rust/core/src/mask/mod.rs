@@ -17,19 +17,21 @@
 //! their features. No operation is reordered, so all levels are equal bit for bit. Softmax, which
 //! few models need, stays scalar.
 //! A map with values that are no numbers is refused: no mask can be made of it.
-//! Must not know the engine. What is done to alpha after the recipe is in [`refine`].
+//! Must not know the engine. What is done to alpha after the recipe is in `edges` and [`refine`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod edges;
 pub mod refine;
 mod scalar;
 #[cfg(test)]
 mod tests;
 
+use self::edges::Edges;
 use crate::error::Kind;
-use crate::image::{Pixels, Rect, Size, resize_buffer};
+use crate::image::{Alpha8, Pixels, Rect, Rgb8, Size, resize_buffer};
 use crate::recipe::{Activation, Geometry, Output, Rounding};
 use crate::resample::Resampler;
 use crate::simd::{Dispatch, Level};
@@ -41,6 +43,9 @@ pub struct Masker {
     resampler: Resampler,
     probability: Vec<f32>,
     small: Vec<u8>,
+    /// Of `small`.
+    size: Size,
+    edges: Edges,
 }
 
 /// How probabilities become levels: a = trunc(255 * ((p - low) / span) + bias), clipped.
@@ -54,7 +59,14 @@ struct Stretch {
 impl Masker {
     /// A masker that runs at `level`.
     pub fn new(level: Level) -> Self {
-        Self { level, resampler: Resampler::new(level), probability: Vec::new(), small: Vec::new() }
+        Self {
+            level,
+            resampler: Resampler::new(level),
+            probability: Vec::new(),
+            small: Vec::new(),
+            size: Size::default(),
+            edges: Edges::default(),
+        }
     }
 
     /// Writes the alpha plane of a picture of size `image` to `alpha` (resized to fit).
@@ -87,9 +99,17 @@ impl Masker {
         let content = shown(geometry, map);
         self.activate(logits, plane, map, content, output)?;
         self.quantize(content.size, output)?;
+        self.size = content.size;
         resize_buffer(alpha, image.pixels())?;
         let small = Pixels::<1>::new(content.size, &self.small)?;
         self.resampler.resize(small, image, output.filter, alpha)
+    }
+
+    /// Moves the edges of `alpha`, which [`Masker::run`] has just made, to those of the picture.
+    pub fn sharpen(&mut self, photo: Rgb8<'_>, alpha: &mut [u8]) -> Result<(), Kind> {
+        Alpha8::new(photo.size(), alpha)?;
+        let map = Alpha8::new(self.size, &self.small)?;
+        self.edges.run(map, photo, alpha)
     }
 
     /// Fills `probability` with the part of the chosen channel that shows the picture.

@@ -13,7 +13,7 @@ fn whole(tensor: Size) -> Geometry {
 }
 
 fn output(activation: Activation, min_max: bool, rounding: Rounding) -> Output {
-    Output { channel: 0, activation, min_max, rounding, filter: Filter::Lanczos }
+    Output { channel: 0, activation, min_max, rounding, filter: Filter::Lanczos, refine: false }
 }
 
 /// Alpha at the map's own size.
@@ -147,4 +147,57 @@ fn outputs_of_another_shape_are_refused() {
     assert!(run(&[0.0; 4], 1, map, 1).is_err());
     assert!(run(&[], 0, map, 0).is_err());
     assert!(run(&[], 1, size(0, 0), 0).is_err());
+}
+
+/// A soft disc, and noise for a picture, both from a seed.
+fn scene(map: Size, picture: Size, seed: u32) -> (Vec<f32>, Vec<u8>) {
+    let radius = 0.2 + (seed % 5) as f32 * 0.05;
+    let level = |i: usize| {
+        let x = (i % map.width) as f32 / map.width as f32 - 0.5;
+        let y = (i / map.width) as f32 / map.height as f32 - 0.5;
+        ((radius - x.hypot(y)) * 8.0 + 0.5).clamp(0.0, 1.0)
+    };
+    let mut state = seed | 1;
+    let noise = (0..picture.pixels() * 3).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    ((0..map.pixels()).map(level).collect(), noise.collect())
+}
+
+#[test]
+fn sharpened_alpha_is_the_same_whatever_was_sharpened_before() {
+    let output = output(Activation::None, false, Rounding::Nearest);
+    let mut used = Masker::new(Level::detect());
+    for (seed, map, picture) in [
+        (1, size(32, 24), size(200, 100)),
+        (2, size(40, 40), size(90, 130)),
+        (3, size(16, 16), size(13, 7)),
+        (4, size(32, 24), size(200, 100)),
+    ] {
+        let (logits, colors) = scene(map, picture, seed);
+        let photo = Pixels::<3>::new(picture, &colors).unwrap();
+        let mut run = |masker: &mut Masker| {
+            let mut alpha = Vec::new();
+            masker.run(&logits, 1, map, &whole(map), &output, picture, &mut alpha).unwrap();
+            let before = alpha.clone();
+            masker.sharpen(photo, &mut alpha).unwrap();
+            assert_ne!(alpha, before);
+            alpha
+        };
+        let fresh = run(&mut Masker::new(Level::detect()));
+        assert_eq!(run(&mut used), fresh);
+    }
+}
+
+#[test]
+fn only_alpha_of_the_pictures_size_is_sharpened() {
+    let (map, picture) = (size(8, 8), size(20, 10));
+    let (logits, colors) = scene(map, picture, 1);
+    let photo = Pixels::<3>::new(picture, &colors).unwrap();
+    let output = output(Activation::None, false, Rounding::Nearest);
+    let mut masker = Masker::new(Level::SCALAR);
+    assert!(masker.sharpen(photo, &mut [0; 200]).is_err(), "there is no map yet");
+    masker.run(&logits, 1, map, &whole(map), &output, picture, &mut Vec::new()).unwrap();
+    assert!(masker.sharpen(photo, &mut [0; 199]).is_err());
 }
