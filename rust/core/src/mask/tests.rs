@@ -177,7 +177,7 @@ fn sharpened_alpha_is_the_same_whatever_was_sharpened_before() {
     ] {
         let (logits, colors) = scene(map, picture, seed);
         let photo = Pixels::<3>::new(picture, &colors).unwrap();
-        let mut run = |masker: &mut Masker| {
+        let run = |masker: &mut Masker| {
             let mut alpha = Vec::new();
             masker.run(&logits, 1, map, &whole(map), &output, picture, &mut alpha).unwrap();
             let before = alpha.clone();
