@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -75,6 +76,36 @@ def test_real_outputs_pass_and_are_shown(outputs: Path, check: Check) -> None:
     assert all(sample.iou > 0.999 for sample in result.samples)
     assert 1 <= len(result.pictures) <= 5
     assert all(shown.cutout.startswith("data:image/png;base64,") for shown in result.pictures)
+
+
+def test_the_figures_are_those_of_evaluate(
+    outputs: Path, check: Check, quick_model: Path, tmp_path: Path
+) -> None:
+    """By the command's own code, from the same outputs and the reference's masks as files."""
+    pytest.importorskip("scipy", reason="SKIPPED: SciPy isn't installed: pip install 'qbg[evaluate]'")
+    from qbg.evaluate.pairs import Pair
+    from qbg.evaluate.run import evaluate
+
+    resolved = resolve(quick_model)
+    reference = Reference(resolved.network, resolved.recipe)
+    pairs = []
+    for source, output in gate.pairs(pictures.find(None), outputs, gate.SAMPLES):
+        truth = tmp_path / f"{source.stem}.png"
+        Image.fromarray(reference.alpha(source)).save(truth)
+        pairs.append(Pair(name=source.stem, truth=truth, found=output))
+    expected = evaluate(pairs, {}).rows[-1].values
+    found = check(outputs).quality
+    assert found.keys() == expected.keys()
+    assert all(found[name] == pytest.approx(expected[name], abs=1e-9) for name in found)
+
+
+def test_without_scipy_there_are_no_figures_and_no_failure(
+    outputs: Path, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "qbg.evaluate.metrics", None)
+    result = check(outputs)
+    assert result.passed
+    assert result.quality == {}
 
 
 def _swap_lanes(alpha: np.ndarray) -> np.ndarray:

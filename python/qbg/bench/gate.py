@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
@@ -19,9 +20,13 @@ from PIL import Image, ImageOps
 
 from qbg.bench.pictures import Pictures
 from qbg.bench.reference import Levels, Reference
+from qbg.evaluate.figures import HALF, iou
 from qbg.network import Network
 from qbg.recipe import Recipe
 from qbg.report.record import Gate, GateSample, Picture
+
+if TYPE_CHECKING:
+    from qbg.evaluate.metrics import Scores
 
 SAMPLES = 32
 """Outputs that are checked at least, where the run left so many."""
@@ -72,6 +77,7 @@ def check(
             if on_sample is not None:
                 on_sample(len(masks), len(inputs))
     samples: list[GateSample] = []
+    quality = Quality()
     broken: list[str] = []
     for source, output in pairs:
         expected = masks[source]
@@ -85,6 +91,7 @@ def check(
             broken.append(f"{source.name}: {found.shape} instead of {expected.shape}")
         else:
             samples.append(compare(source.name, found, expected))
+            quality.add(found, expected)
     exact = precision == "fp32"
     reason = broken[0] if broken else judge(samples, exact=exact)
     return Gate(
@@ -92,10 +99,35 @@ def check(
         reference=f"{network.precision} in a plain ONNX Runtime session, Pillow {PIL.__version__}, NumPy",
         rule=(RULE_FP32 if exact else "") + RULE,
         samples=tuple(samples),
+        quality=quality.means(),
         passed=reason is None,
         reason=reason,
         pictures=tuple(_shown(pairs)),
     )
+
+
+class Quality:
+    """The figures of `qbg evaluate` with the reference's masks as truth; none without its extra, SciPy."""
+
+    def __init__(self) -> None:
+        self._scores: list[Scores] = []
+
+    def add(self, found: Levels, expected: Levels) -> None:
+        """Counts a pair in; one without a subject has no such figures."""
+        try:
+            from qbg.evaluate.metrics import score
+        except ImportError:
+            return
+        if (expected >= HALF).any():
+            self._scores.append(score(found, expected))
+
+    def means(self) -> dict[str, float]:
+        """By the names of `qbg.evaluate.run.means`; empty where nothing was counted."""
+        if not self._scores:
+            return {}
+        from qbg.evaluate.run import means
+
+        return means(self._scores)
 
 
 def pairs(pictures: Pictures, output: Path, most: int) -> list[tuple[Path, Path]]:
@@ -119,14 +151,12 @@ def pairs(pictures: Pictures, output: Path, most: int) -> list[tuple[Path, Path]
 def compare(name: str, found: Levels, expected: Levels) -> GateSample:
     """How far two alpha planes (H, W) uint8 of equal shape are apart."""
     apart = np.abs(found.astype(np.int16) - expected.astype(np.int16))
-    inside, outside = found >= 128, expected >= 128
-    union = int(np.count_nonzero(inside | outside))
     return GateSample(
         image=name,
         mean_levels=float(apart.mean()),
         off_share=float(np.count_nonzero(apart > 1)) / apart.size,
         worst_level=int(apart.max()),
-        iou=int(np.count_nonzero(inside & outside)) / union if union else 1.0,
+        iou=iou(found >= HALF, expected >= HALF),
     )
 
 

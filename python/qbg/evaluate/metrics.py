@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from qbg.evaluate.figures import HALF, iou
+
 Plane = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-HALF = 128
 EPSILON = 2.0**-52
 """Of the published programs, which add it to what they divide by."""
 
@@ -269,8 +270,7 @@ def boundary_iou(mask: Plane, subject: npt.NDArray[np.bool_]) -> float:
     """IoU of what is left of both masks when their inside is taken away; beyond the picture nothing is."""
     width = max(1, round(RIM * math.hypot(*mask.shape)))
     mine, true = (_rim(plane, width) for plane in (mask >= HALF, subject))
-    either = int(np.count_nonzero(mine | true))
-    return int(np.count_nonzero(mine & true)) / either if either else 1.0
+    return iou(mine, true)
 
 
 def _rim(plane: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.bool_]:

@@ -17,7 +17,8 @@ import numpy as np
 
 from qbg.errors import InputError, QbgError
 from qbg.evaluate import metrics
-from qbg.evaluate.metrics import HALF, Plane, Scores
+from qbg.evaluate.figures import HALF
+from qbg.evaluate.metrics import Plane, Scores
 from qbg.evaluate.pairs import Pair, fitted, read
 from qbg.summary import Failure
 
@@ -164,23 +165,7 @@ def row(group: str, members: Sequence[Scored]) -> Row:
     """A group's means."""
     scores = [item.scores for item in members if item.scores is not None]
     empty = [item.alpha for item in members if item.scores is None]
-    values: dict[str, float] = {}
-    if scores:
-        ious = [item.iou for item in scores]
-        f_curve = np.mean([item.f_curve for item in scores], axis=0)
-        e_curve = np.mean([item.e_curve for item in scores], axis=0)
-        values = {
-            "iou": float(np.mean(ious)),
-            "iou_median": float(np.median(ious)),
-            "iou_worst": min(ious),
-            **{
-                name: float(np.mean([getattr(item, name) for item in scores]))
-                for name in ("mae", "f_adaptive", "f_weighted", "s", "boundary_iou", "sad", "gradient")
-            },
-            "f_max": float(f_curve.max()),
-            "e_max": float(e_curve.max()),
-            "e_mean": float(e_curve.mean()),
-        }
+    values = means(scores) if scores else {}
     return Row(
         group=group,
         pictures=len(scores),
@@ -188,3 +173,22 @@ def row(group: str, members: Sequence[Scored]) -> Row:
         alpha=float(np.mean(empty)) if empty else None,
         values=values,
     )
+
+
+def means(scores: Sequence[Scores]) -> dict[str, float]:
+    """Over pictures with a subject, of which there is one at least: `Row.values`."""
+    ious = [item.iou for item in scores]
+    f_curve = np.mean([item.f_curve for item in scores], axis=0)
+    e_curve = np.mean([item.e_curve for item in scores], axis=0)
+    return {
+        "iou": float(np.mean(ious)),
+        "iou_median": float(np.median(ious)),
+        "iou_worst": min(ious),
+        **{
+            name: float(np.mean([getattr(item, name) for item in scores]))
+            for name in ("mae", "f_adaptive", "f_weighted", "s", "boundary_iou", "sad", "gradient")
+        },
+        "f_max": float(f_curve.max()),
+        "e_max": float(e_curve.max()),
+        "e_mean": float(e_curve.mean()),
+    }

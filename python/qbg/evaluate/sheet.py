@@ -11,26 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from qbg.errors import QbgError
+from qbg.evaluate.figures import COLUMNS, NOTES
 from qbg.evaluate.metrics import Plane
 from qbg.evaluate.pairs import PIXELS, fitted, read
 from qbg.evaluate.run import Evaluation, Row, Scored
 from qbg.report.document import Document, Section, Strip, Table
 from qbg.report.document import Row as TableRow
-
-COLUMNS = (
-    ("IoU", "iou", 4),
-    ("median", "iou_median", 4),
-    ("worst", "iou_worst", 3),
-    ("MAE", "mae", 4),
-    ("max F", "f_max", 4),
-    ("weighted F", "f_weighted", 4),
-    ("S", "s", 4),
-    ("max E", "e_max", 4),
-    ("boundary IoU", "boundary_iou", 4),
-    ("SAD", "sad", 2),
-    ("gradient", "gradient", 2),
-)
-"""(heading, name in `Row.values`, digits)."""
 
 SHOWN = 12
 SIDE = 240
@@ -52,8 +38,7 @@ def document(
         numeric=(False, True, *(True for _column in COLUMNS)),
         rows=tuple(_row(one, one is whole) for one in evaluation.rows if one.pictures),
         notes=(
-            "larger is better, but for MAE, SAD and gradient; cut at half (128) where two classes are meant",
-            "SAD, gradient: sums per picture over 1000; max F, max E: the group's mean at its best threshold",
+            *NOTES,
             *lines,
         ),
     )

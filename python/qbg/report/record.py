@@ -273,6 +273,7 @@ class Gate:
         samples: one per picture that was checked.
         passed: whether the rule holds.
         reason: why not; None when it holds.
+        quality: the figures of `qbg evaluate`, with the reference's masks as truth; empty without its extra.
         pictures: a few, for the eye.
     """
 
@@ -282,6 +283,7 @@ class Gate:
     samples: tuple[GateSample, ...]
     passed: bool
     reason: str | None
+    quality: dict[str, float] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
 
 

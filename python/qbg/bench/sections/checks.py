@@ -6,6 +6,7 @@ from qbg.bench import plan
 from qbg.bench.sections.words import INVALID, figure, held, interval, percent, seconds
 from qbg.bench.statistics import Interval, median, paired_ratio
 from qbg.bench.validity import Verdict
+from qbg.evaluate.figures import COLUMNS, NOTES
 from qbg.report.document import MEASURED, Row, Section, Strip, Table
 from qbg.report.record import Case, Kernel, Record
 
@@ -65,6 +66,18 @@ def gate(record: Record) -> Section | None:
                 ),
                 numeric=(True,) * 5,
                 rows=(Row(cells=cells, label=MEASURED),),
+            )
+        )
+    if found.quality:
+        columns = [column for column in COLUMNS if column[1] in found.quality]
+        values = (f"{found.quality[name]:.{digits}f}" for _heading, name, digits in columns)
+        tables.append(
+            Table(
+                title="The same masks by the figures of `qbg evaluate`, the reference's as truth",
+                columns=tuple(heading for heading, _name, _digits in columns),
+                numeric=(True,) * len(columns),
+                rows=(Row(cells=tuple(values), label=MEASURED),),
+                notes=NOTES,
             )
         )
     strips = tuple(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qbg.evaluate.figures import HALF, iou
 from qbg.models.int8.photos import Photo, alpha
 from qbg.recipe import Recipe
 
@@ -19,8 +20,6 @@ Levels = npt.NDArray[np.uint8]
 
 IOU, DIFFERENCE = 0.995, 0.01
 """Mean over the photos: at least and at most."""
-
-HALF = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +84,7 @@ def compare(found: Sequence[Levels], expected: Sequence[Levels]) -> Verdict:
     """The verdict on planes (H, W) uint8, pair by pair."""
     ious, differences = [], []
     for one, other in zip(found, expected, strict=True):
-        inside, wanted = one >= HALF, other >= HALF
-        union = int(np.count_nonzero(inside | wanted))
-        ious.append(int(np.count_nonzero(inside & wanted)) / union if union else 1.0)
+        ious.append(iou(one >= HALF, other >= HALF))
         differences.append(float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean()) / 255.0)
     return Verdict(
         photos=len(ious),
