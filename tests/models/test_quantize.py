@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import int8_graphs
+import qbg as package
 from conftest import SAMPLES, Outcome, needs_u2netp
+from qbg.engine.onnx import load_onnxruntime, open_session
 from qbg.errors import ModelError, OutputError
 from qbg.models import resolve
-from qbg.models.int8 import equalize, gate, graph, measure, place, walk, write
+from qbg.models.int8 import equalize, gate, graph, measure, photos, place, walk, write
 from qbg.models.int8.session import open_bytes
 from qbg.models.int8.walk import Method
 from qbg.models.quantize import cpu_flags, quantize
@@ -487,3 +490,16 @@ def test_u2netp_passes_the_gate(tmp_path: Path) -> None:
     assert made.verdict.passed
     assert made.integer > 0.9
     assert made.bytes < 2_000_000
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_the_gate_looks_at_the_masks_of_use(refine: bool) -> None:
+    """Edges and all: what a float session gives is what `qbg.Remover` gives."""
+    resolved = resolve(None)
+    recipe = replace(resolved.recipe, refine=refine)
+    [photo] = photos.read([SAMPLES / "coat.jpg"], recipe)
+    session = open_session(load_onnxruntime(), resolved.network.path)
+    output = session.run(None, {resolved.network.input_name: photo.tensor})[0]
+    with package.Remover(recipe=recipe) as remover:
+        expected = np.asarray(remover.mask(SAMPLES / "coat.jpg"))
+    np.testing.assert_array_equal(photos.alpha(output, recipe, photo), expected)

@@ -25,12 +25,12 @@ class Photo:
     """One photo as the network sees it.
 
     Attributes:
-        name: of the file.
+        path: of the file.
         tensor: (1, 3, h, w) float32.
         height, width: of the photo in pixels.
     """
 
-    name: str
+    path: Path
     tensor: Floats
     height: int
     width: int
@@ -75,19 +75,18 @@ def read(paths: list[Path], recipe: Recipe) -> list[Photo]:
         ModelError: none can.
     """
     from qbg import _native
-    from qbg.options import Options
 
     photos: list[Photo] = []
     broken: InputError | None = None
     for path in paths:
         try:
-            pixels, _alpha = _native.decode(path.read_bytes(), Options())
+            pixels = _pixels(path)
         except InputError as error:
             broken = error
             continue
-        height, width = pixels.shape[:2]
-        tensor = _native.preprocess((height, width, 3, pixels.tobytes()), recipe)
-        photos.append(Photo(name=path.name, tensor=np.array(tensor), height=height, width=width))
+        height, width = pixels[:2]
+        tensor = _native.preprocess(pixels, recipe)
+        photos.append(Photo(path=path, tensor=np.array(tensor), height=height, width=width))
     if not photos:
         raise ModelError(
             f"none of {len(paths)} pictures can be decoded: {broken}",
@@ -104,4 +103,16 @@ def alpha(output: Floats, recipe: Recipe, photo: Photo) -> Levels:
     planes: Any = output.reshape(-1, *output.shape[-2:]).astype(np.float32)
     channels, rows, columns = planes.shape
     logits = (channels, rows, columns, planes.tobytes())
-    return np.asarray(_native.mask(logits, recipe, photo.height, photo.width))
+    # Decoded once more where it is needed: all photos at once would fill the memory.
+    image = _pixels(photo.path) if recipe.refine else None
+    return np.asarray(_native.mask(logits, recipe, photo.height, photo.width, "auto", image))
+
+
+def _pixels(path: Path) -> tuple[int, int, int, bytes]:
+    """A photo as the native side takes it: height, width, channels, RGB."""
+    from qbg import _native
+    from qbg.options import Options
+
+    pixels, _alpha = _native.decode(path.read_bytes(), Options())
+    height, width = pixels.shape[:2]
+    return height, width, 3, pixels.tobytes()
