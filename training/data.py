@@ -27,9 +27,6 @@ from qbg.options import Options
 
 Bytes = npt.NDArray[np.uint8]
 
-SIDE = 352
-"""Of the squashed photos kept in memory: a little more than the network's, so that crops stay sharp."""
-
 HELD_PEOPLE = 9
 """Every so many of the sorted people is held out."""
 
@@ -101,7 +98,7 @@ def trusted(mask: Bytes) -> bool:
     return COVER[0] <= cover <= COVER[1] and grey <= GREY
 
 
-def load(pair: Pair, side: int = SIDE) -> tuple[Bytes, Bytes]:
+def load(pair: Pair, side: int) -> tuple[Bytes, Bytes]:
     """Photo (side, side, 3) and mask (side, side), squashed."""
     pixels, _alpha = _native.decode(pair.photo.read_bytes(), Options())
     height, width = pixels.shape[:2]
@@ -112,18 +109,18 @@ def load(pair: Pair, side: int = SIDE) -> tuple[Bytes, Bytes]:
 
 
 class Store:
-    """Pairs in memory, kept in a file between runs."""
+    """Pairs in memory, squashed to `side`, kept in a file between runs."""
 
-    def __init__(self, pairs: list[Pair], cache: Path | None) -> None:
+    def __init__(self, pairs: list[Pair], cache: Path | None, side: int) -> None:
         self.pairs = pairs
         key = hashlib.sha256("\n".join(f"{p.photo}:{p.mask}" for p in pairs).encode()).hexdigest()[:16]
-        path = None if cache is None else cache / f"pairs-{SIDE}-{key}.npy"
+        path = None if cache is None else cache / f"pairs-{side}-{key}.npy"
         if path is not None and path.is_file():
             self._planes = np.load(path, mmap_mode="r")
             return
-        planes = np.empty((len(pairs), SIDE, SIDE, 4), np.uint8)
+        planes = np.empty((len(pairs), side, side, 4), np.uint8)
         for number, pair in enumerate(pairs):
-            planes[number, :, :, :3], planes[number, :, :, 3] = load(pair)
+            planes[number, :, :, :3], planes[number, :, :, 3] = load(pair, side)
         self._planes = planes
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ from torch import nn
 from network import MEAN, STD, Exported, Network
 from qbg.recipe import Recipe
 
-MEAN_LEVEL, STD_LEVEL = 255 * MEAN, 255 * STD
 OPSET = 17
 NAME = "qbg-base"
 PREFIX = "network."

@@ -1,7 +1,8 @@
-"""From folders of photos and masks to the ONNX file of `qbg-base`, in one command.
+"""From folders of photos and masks to the ONNX file of `qbg-base`, or of `inspyrenet-fast`, in one command.
 
     python training/train.py --data DATA --init efficientnet-lite0.pth --out RUN [--steps 3000] [--resume]
     python training/train.py --smoke            # a minute on drawn pictures: does everything still run?
+    python training/train.py --arch inspyrenet-fast --data DATA --init res2net50.pth --out RUN
 
 RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (each 100 steps; --resume goes on from it), `qbg-base.onnx`.
 The picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap. Weights
@@ -23,18 +24,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 import data
 import drawn
 import plot
 import quantized
-from export import MEAN_LEVEL, STD_LEVEL, export, from_onnx
-from network import Network, load_encoder
+from arches import ARCHES, Arch
 
-STAGES = ((192, 0.35), (256, 0.70), (320, 1.0))
-"""Side of the pictures, until which share of the steps."""
+SMOKE_STAGES = ((64, 0.5), (96, 1.0))
 
 RATE, ENCODER_RATE, DECAY = 2e-3, 6e-4, 1e-2
 """Step sizes of the decoder, of the encoder that starts from trained weights, and weight decay (AdamW)."""
@@ -70,22 +69,18 @@ def loss(logits: Tensor, coarse: Tensor, target: Tensor) -> Tensor:
     return (crossed + 0.7 * apart).mean() + 0.3 * rough
 
 
-def normalised(photos: Tensor) -> Tensor:
-    """Levels to what the network sees."""
-    return ((photos - MEAN_LEVEL) / STD_LEVEL).contiguous(memory_format=torch.channels_last)
-
-
 @torch.no_grad()
-def judge(network: Network, store: data.Store, side: int) -> dict[str, float]:
+def judge(arch: Arch, network: nn.Module, store: data.Store, side: int) -> dict[str, float]:
     """Mean IoU at half by group and over all, and the mean absolute difference."""
     network.eval()
     rows: dict[str, list[tuple[float, float]]] = {}
     for number, pair in enumerate(store.pairs):
         photo, mask = store[number]
         both = np.ascontiguousarray(np.concatenate([photo, mask[:, :, None]], 2))
-        tensor = torch.from_numpy(both).permute(2, 0, 1)[None].float()
+        device = next(network.parameters()).device
+        tensor = torch.from_numpy(both).permute(2, 0, 1)[None].to(device).float()
         tensor = functional.interpolate(tensor, (side, side), mode="bilinear", antialias=True)
-        found = torch.sigmoid(network(normalised(tensor[:, :3]))[0])
+        found = torch.sigmoid(network(arch.normalised(tensor[:, :3]))[0])
         target = tensor[:, 3:] / 255.0
         inside, wanted = found > 0.5, target > 0.5
         union = float((inside | wanted).sum())
@@ -104,19 +99,21 @@ class Run:
     """A training, from its first step or from a checkpoint."""
 
     def __init__(self, asked: argparse.Namespace, out: Path) -> None:
-        self.asked, self.out = asked, out
+        self.asked, self.out, self.arch = asked, out, ARCHES[asked.arch]
         torch.manual_seed(asked.seed)
         random.seed(asked.seed)
-        self.network = Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = self.arch.make(asked.seed)
         if asked.init is not None:
-            start(self.network, asked.init)
+            self.arch.start(self.network, asked.init)
+        self.device = torch.device(asked.device)
+        self.network.to(self.device)
         self.average = copy.deepcopy(self.network).eval()
         self.folded = asked.init is not None and asked.init.suffix == ".onnx"
-        self.model: Network | None = None
+        self.model: nn.Module | None = None
         if asked.int8:
             self.model = copy.deepcopy(self.network).eval()
             quantized.attach(self.network)
-        encoder = list(self.network.encoder.parameters())
+        encoder = self.arch.pretrained(self.network)
         known = {id(one) for one in encoder}
         rest = [one for one in self.network.parameters() if id(one) not in known]
         self.optimizer = torch.optim.AdamW(
@@ -138,7 +135,7 @@ class Run:
 
     def load(self) -> None:
         """Goes on from the checkpoint."""
-        state = torch.load(self.out / "checkpoint.pt", weights_only=True)
+        state = torch.load(self.out / "checkpoint.pt", map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -164,7 +161,7 @@ class Run:
         return next(side for side, until in self.stages() if share < until or until == 1.0)
 
     def stages(self) -> tuple[tuple[int, float], ...]:
-        stages = ((64, 0.5), (96, 1.0)) if self.asked.smoke else STAGES
+        stages = SMOKE_STAGES if self.asked.smoke else self.arch.stages
         return stages[-2:] if self.folded else stages
 
     def go(self, train: data.Store, held: data.Store) -> None:
@@ -184,7 +181,7 @@ class Run:
                         flush=True,
                     )
                 if self.step % self.asked.judge == 0 or self.step == self.asked.steps:
-                    self.log(judge(self.average, held, self.stages()[-1][0]), value)
+                    self.log(judge(self.arch, self.average, held, self.stages()[-1][0]), value)
                 if self.step % SAVED == 0 or self.stopped:
                     self.save()
                 if self.step >= self.asked.steps or self.stopped or self.side() != side:
@@ -196,11 +193,15 @@ class Run:
         self.network.train()
         if self.folded:
             keep_norms(self.network)
-        logits, coarse = self.network(normalised(photos))
+        photos, masks = photos.to(self.device), masks.to(self.device)
+        # On CPUs bfloat16 was measured to be no faster.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits, coarse = self.network(self.arch.normalised(photos))
+        logits, coarse = logits.float(), coarse.float()
         value = loss(logits, coarse, masks)
         if self.model is not None:
             with torch.no_grad():
-                wanted = torch.sigmoid(self.model(normalised(photos))[0])
+                wanted = torch.sigmoid(self.model(self.arch.normalised(photos))[0])
             value = value + loss(logits, coarse, wanted)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -236,7 +237,7 @@ class Run:
         plot.write(path, self.out / "log.svg")
 
 
-def keep_norms(network: Network) -> None:
+def keep_norms(network: nn.Module) -> None:
     """Norms that were folded away stay so: they add their bias and do nothing else.
 
     A batch's own mean and variance would make another network of it.
@@ -247,29 +248,26 @@ def keep_norms(network: Network) -> None:
             module.weight.requires_grad_(False)
 
 
-def start(network: Network, path: Path) -> None:
-    """Weights from an earlier run's ONNX file or checkpoint, or the encoder's from EfficientNet-Lite0."""
-    if path.suffix == ".onnx":
-        from_onnx(network, path)
-        return
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if "average" in state:
-        network.load_state_dict(state["average"])
-    else:
-        load_encoder(network.encoder, state)
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with people/, general/, photos/, teacher/")
+    parser.add_argument("--arch", choices=ARCHES, default=next(iter(ARCHES)), help="which network")
     parser.add_argument(
-        "--init", type=Path, help="EfficientNet-Lite0's .pth, or a checkpoint or ONNX file of ours"
+        "--init",
+        type=Path,
+        help="qbg-base: EfficientNet-Lite0's .pth, or a checkpoint or ONNX file of ours; "
+        "inspyrenet-fast: a checkpoint of it or of a Res2Net-50",
     )
     parser.add_argument("--out", type=Path, help="folder of this run")
     parser.add_argument("--cache", type=Path, help="folder for the photos as bytes: 0.5 MB each")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2, help="of the network; the loader has its own")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu, or cuda where there is one: the default there",
+    )
     parser.add_argument("--loaders", type=int, default=1, help="processes that draw samples")
     parser.add_argument("--judge", type=int, default=JUDGED, help="steps between looks at held-out pictures")
     parser.add_argument("--rate", type=float, default=1.0, help="times the usual steps; about 0.1 to go on")
@@ -282,10 +280,13 @@ def arguments() -> argparse.Namespace:
     asked = parser.parse_args()
     if not asked.smoke and (asked.data is None or asked.out is None):
         parser.error("--data and --out are needed, or --smoke")
+    if asked.int8 and asked.arch != "qbg-base":
+        parser.error("--int8 is for qbg-base")
     if asked.int8 and (asked.init is None or asked.init.suffix != ".onnx"):
         parser.error("--int8 needs --init FILE.onnx: it goes on from a network that has been trained")
     if asked.smoke:
-        asked.steps, asked.batch, asked.judge, asked.loaders = 24, 4, 12, 0
+        asked.steps, asked.batch = ARCHES[asked.arch].smoke
+        asked.judge, asked.loaders = asked.steps // 2, 0
     return asked
 
 
@@ -298,8 +299,9 @@ def main() -> int:
         out = asked.out or Path(work) / "run"
         out.mkdir(parents=True, exist_ok=True)
         pairs = data.find(root)
-        train = data.Store([pair for pair in pairs if not pair.held], asked.cache)
-        held = data.Store([pair for pair in pairs if pair.held], asked.cache)
+        side = ARCHES[asked.arch].stored
+        train = data.Store([pair for pair in pairs if not pair.held], asked.cache, side)
+        held = data.Store([pair for pair in pairs if pair.held], asked.cache, side)
         print(f"{len(train)} pairs to learn from, {len(held)} held out", flush=True)
         if not len(train) or not len(held):
             print(f"no pairs in {root}: see training/README.md", file=sys.stderr)
@@ -318,7 +320,7 @@ def main() -> int:
             print(f"stopped at step {run.step}; --resume goes on", file=sys.stderr)
             return 130
         side = run.stages()[-1][0]
-        path = export(run.average, side, out / "qbg-base.onnx")
+        path = run.arch.write(run.average.cpu(), side, out / f"{run.arch.name}.onnx")
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 

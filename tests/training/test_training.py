@@ -23,6 +23,7 @@ sys.path.insert(0, str(TRAINING))
 import data
 import drawn
 import export
+import inspyrenet
 import qbg
 import quantized
 import train
@@ -110,7 +111,7 @@ def test_what_is_held_out_depends_on_names_alone(tmp_path: Path) -> None:
         if pair.kind == data.TEACHER:
             lot = int.from_bytes(hashlib.sha256(pair.name.encode()).digest()[:4], "big")
             assert pair.held == (lot % data.HELD_PSEUDO == 0)
-    store = data.Store([pair for pair in pairs if not pair.held], None)
+    store = data.Store([pair for pair in pairs if not pair.held], None, SIDE)
     assert not {pair.photo for pair in held} & {pair.photo for pair in store.pairs}
 
 
@@ -136,15 +137,60 @@ def test_photo_and_mask_stay_together(tmp_path: Path) -> None:
         blob = ((x - 60 - 5 * number) ** 2 + (y - 100) ** 2 < 1600).astype(np.uint8) * 255
         Image.fromarray(blob).convert("RGB").save(tmp_path / f"people/images/{number}.png")
         Image.fromarray(blob).save(tmp_path / f"people/masks/{number}.png")
-    store = data.Store([pair for pair in data.find(tmp_path) if not pair.held], None)
+    store = data.Store([pair for pair in data.find(tmp_path) if not pair.held], None, SIDE)
     draws = data.Draws(store, SIDE, 1)
     for _ in range(20):
         photo, mask = draws._crop(*draws._pick())
         assert float((photo.mean(0) / 255 - mask[0]).abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize("side", [64, 96])
+def test_what_learns_is_the_network_that_is_built(side: int, tmp_path: Path) -> None:
+    """In use: the file that is written; in a batch: each picture as alone."""
+    import onnxruntime
+
+    network = inspyrenet.Inspyrenet(seed=5)
+    network.train()
+    network(torch.randn(2, 3, side, side))  # statistics that aren't the first ones
+    network.eval()
+    session = onnxruntime.InferenceSession(
+        inspyrenet.export(network, side, tmp_path / "n.onnx"), providers=["CPUExecutionProvider"]
+    )
+    pictures = torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        logits, coarse = network(pictures)
+    assert coarse.shape == (2, 1, side // 8, side // 8)
+    for number in range(2):
+        (wanted,) = session.run(None, {"input": pictures[number : number + 1].numpy()})
+        assert np.abs(logits[number].numpy() - wanted[0]).max() < 1e-4 * np.ptp(wanted)
+
+
+def test_all_of_it_learns() -> None:
+    network = inspyrenet.Inspyrenet().train()
+    logits, coarse = network(torch.randn(2, 3, SIDE, SIDE))
+    (logits.square().mean() + coarse.square().mean()).backward()
+    still = [name for name, one in network.named_parameters() if one.grad is None]
+    assert not still
+    assert sum(one.numel() for one in network.parameters()) == 28_104_339
+    assert 0 < len(network.backbone()) < len(list(network.parameters()))
+
+
+def test_weights_of_the_whole_or_of_the_backbone_alone_are_taken(tmp_path: Path) -> None:
+    whole = inspyrenet.Inspyrenet(1).checkpoint()
+    alone = {name.removeprefix("backbone."): one for name, one in whole.items() if "backbone" in name}
+    for tensors in (whole, alone):
+        torch.save(tensors, tmp_path / "w.pth")
+        other = inspyrenet.Inspyrenet(2)
+        inspyrenet.load(other, tmp_path / "w.pth")
+        taken = [name for name, one in other.checkpoint().items() if torch.equal(one, whole[name])]
+        assert len(taken) >= len(tensors)
+    torch.save({"fc.weight": torch.zeros(3, 3)}, tmp_path / "w.pth")
+    with pytest.raises(KeyError, match="no tensor"):
+        inspyrenet.load(other, tmp_path / "w.pth")
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_smoke_run_gives_a_network_that_qbg_runs(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, str(TRAINING / "train.py"), "--smoke", "--out", str(out)]
@@ -154,6 +200,11 @@ def test_a_smoke_run_gives_a_network_that_qbg_runs(tmp_path: Path) -> None:
     assert len((out / "log.csv").read_text().splitlines()) == 3
     with qbg.Remover(out / "qbg-base.onnx") as remover:
         assert not remover.notes, "the file says itself how it is fed"
+        assert remover.cutout(Image.new("RGB", (50, 40), "red")).size == (50, 40)
+    whole = [*command[:-1], str(tmp_path / "fast"), "--arch", "inspyrenet-fast"]
+    done = subprocess.run(whole, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    with qbg.Remover(tmp_path / "fast" / "inspyrenet-fast.onnx") as remover:
         assert remover.cutout(Image.new("RGB", (50, 40), "red")).size == (50, 40)
     again = [*command[:-1], str(tmp_path / "int8"), "--init", str(out / "qbg-base.onnx"), "--int8"]
     done = subprocess.run(again, capture_output=True, text=True, timeout=300)
