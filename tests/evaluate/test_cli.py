@@ -52,6 +52,7 @@ def test_a_folder_of_masks(qbg: Run, folders: Path) -> None:
         )
         by_hand.append((mask & truth).sum() / (mask | truth).sum())
     assert rows["all"]["iou"] == pytest.approx(np.mean(by_hand))
+    assert 0 < rows["cat"]["e_adaptive"] <= 1
     with (folders / "r.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [line["name"] for line in lines] == ["cat_1", "cat_2", "dog_1", "dog_2"]
@@ -74,6 +75,15 @@ def test_a_model_is_run_over_the_photos_beside(qbg: Run, folders: Path, quick_mo
     assert run.code == 0, run.err
     assert [item["name"] for item in json.loads(run.out)["pictures"]] == ["cat_1", "cat_2", "dog_1"]
     assert "3 of 3" in run.err
+
+
+@pytest.mark.parametrize("other", ["cat_1.webp", "cat_1.mask.png"])
+def test_two_pictures_of_one_name_are_not_guessed_between(other: str, qbg: Run, folders: Path) -> None:
+    Image.new("L", (64, 64)).save(folders / "found" / other)
+    run = qbg("evaluate", "found", "truth", cwd=folders)
+    assert run.code != 0
+    assert "cat_1.png" in run.err
+    assert other in run.err
 
 
 def test_one_bad_pair_stops_nobody(qbg: Run, folders: Path) -> None:

@@ -45,7 +45,7 @@ def pair(truth: Path, found: Path) -> list[Pair]:
     """All truths below a folder, each with its file below the other one.
 
     Raises:
-        InputError: a folder isn't there, or there is no truth in it.
+        InputError: a folder isn't there, there is no truth in it, or two of its pictures have one name.
     """
     truths, others = _named(truth), _named(found)
     if not truths:
@@ -56,13 +56,20 @@ def pair(truth: Path, found: Path) -> list[Pair]:
 def _named(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError("no such folder", stage="evaluate", path=str(folder), hint="check the path")
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
             name = path.relative_to(folder).with_suffix("").as_posix()
             for tag in TAGS:
                 name = name.removesuffix(tag)
-            found[name] = path
+            other = found.setdefault(name, path)
+            if other is not path:
+                raise InputError(
+                    f"has the name of {other.name}: which of both counts can't be told",
+                    stage="evaluate",
+                    path=str(path),
+                    hint="keep photos, masks and cut-outs in folders of their own",
+                )
     return found
 
 

@@ -56,7 +56,7 @@ class Row:
         empty: without one.
         alpha: mean alpha of those without; None where there are none.
         values: by name: `iou`, `iou_median`, `iou_worst`, `mae`, `f_max`, `f_adaptive`, `f_weighted`, `s`,
-            `e_max`, `e_mean`, `boundary_iou`, `sad`, `gradient`; empty without pictures that have a subject.
+            `e_max`, `e_mean`, `e_adaptive`, `boundary_iou`, `sad`, `gradient`; empty without pictures that have a subject.
     """
 
     group: str
@@ -186,7 +186,16 @@ def means(scores: Sequence[Scores]) -> dict[str, float]:
         "iou_worst": min(ious),
         **{
             name: float(np.mean([getattr(item, name) for item in scores]))
-            for name in ("mae", "f_adaptive", "f_weighted", "s", "boundary_iou", "sad", "gradient")
+            for name in (
+                "mae",
+                "f_adaptive",
+                "f_weighted",
+                "s",
+                "e_adaptive",
+                "boundary_iou",
+                "sad",
+                "gradient",
+            )
         },
         "f_max": float(f_curve.max()),
         "e_max": float(e_curve.max()),
