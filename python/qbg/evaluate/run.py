@@ -25,6 +25,8 @@ from qbg.summary import Failure
 AHEAD = 4
 """Pairs per thread that are read ahead: bounds memory."""
 
+AVERAGED = ("mae", "f_adaptive", "f_weighted", "s", "e_adaptive", "boundary_iou", "sad", "gradient")
+
 Masks = Callable[[Sequence[Path]], Iterator[Plane | QbgError]]
 """Makes a mask of each photo, in order: a model's."""
 
@@ -56,7 +58,8 @@ class Row:
         empty: without one.
         alpha: mean alpha of those without; None where there are none.
         values: by name: `iou`, `iou_median`, `iou_worst`, `mae`, `f_max`, `f_adaptive`, `f_weighted`, `s`,
-            `e_max`, `e_mean`, `e_adaptive`, `boundary_iou`, `sad`, `gradient`; empty without pictures that have a subject.
+            `e_max`, `e_mean`, `e_adaptive`, `boundary_iou`, `sad`, `gradient`; empty without pictures that
+            have a subject.
     """
 
     group: str
@@ -184,19 +187,7 @@ def means(scores: Sequence[Scores]) -> dict[str, float]:
         "iou": float(np.mean(ious)),
         "iou_median": float(np.median(ious)),
         "iou_worst": min(ious),
-        **{
-            name: float(np.mean([getattr(item, name) for item in scores]))
-            for name in (
-                "mae",
-                "f_adaptive",
-                "f_weighted",
-                "s",
-                "e_adaptive",
-                "boundary_iou",
-                "sad",
-                "gradient",
-            )
-        },
+        **{name: float(np.mean([getattr(item, name) for item in scores])) for name in AVERAGED},
         "f_max": float(f_curve.max()),
         "e_max": float(e_curve.max()),
         "e_mean": float(e_curve.mean()),
