@@ -149,6 +149,9 @@ WRONG = {
     ("bench", "--json", "."): "is a folder",
     ("bench", "--json", "a", "--html", "./a"): "--json and --html name one file",
     ("bench", "--engine", "magic", "--seconds", "1"): "no engine `magic`",
+    ("bench", "--seconds", "inf"): "inf is not a number",
+    ("bench", "--full", "--rate", "nan"): "Invalid value for '--rate'",
+    ("tune", "--budget", "inf"): "inf is not a number",
 }
 
 

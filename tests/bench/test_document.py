@@ -201,3 +201,11 @@ def test_what_is_not_alike_is_said() -> None:
     one = whole()
     other = dataclasses.replace(one, machine=dataclasses.replace(one.machine, cpu="another CPU"))
     assert difference.differences(one, other) == ["machine, cpu: a CPU and another CPU"]
+
+
+def test_cases_that_only_one_record_has_are_named() -> None:
+    one = whole()
+    other = dataclasses.replace(one, cases=one.cases[1:])
+    [table] = difference.document(one, other).sections[1].tables
+    assert f"only in the first record: {one.cases[0].name}" in table.notes
+    assert not any("second record" in note for note in table.notes)

@@ -78,6 +78,7 @@ def document(before: Record, after: Record) -> Document:
             "Mann and Whitney's U on the repeats, the whole table at 5 % (Holm); differences below 2 % are "
             "never called significant.",
             *dict.fromkeys(unable),
+            *_alone(before, after),
         ),
     )
     if not rows:
@@ -124,6 +125,14 @@ def compare(before: Record, after: Record) -> list[Compared]:
             if first and second and mean(first) > 0 and mean(second) > 0:
                 found.append((case, wanted.name, (first, second), difference(first, second)))
     return found
+
+
+def _alone(before: Record, after: Record) -> list[str]:
+    """Cases that one of both hasn't got, a line each."""
+    names = [[case.name for case in record.cases if case.kind in KINDS] for record in (before, after)]
+    only = [[name for name in names[one] if name not in names[1 - one]] for one in (0, 1)]
+    places = zip(("first", "second"), only, strict=True)
+    return [f"only in the {place} record: {', '.join(found)}" for place, found in places if found]
 
 
 def differences(before: Record, after: Record) -> list[str]:

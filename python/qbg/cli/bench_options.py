@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from qbg.cli.exits import finite
+
 What = Annotated[
     list[str] | None,
     typer.Argument(
@@ -37,11 +39,18 @@ Count = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="massive_test: pictures in all (38418); compare: pictures (64)."),
 ]
-Seconds = Annotated[float | None, typer.Option(metavar="S", min=0.1, help="Measured time of each run.")]
+Seconds = Annotated[
+    float | None, typer.Option(metavar="S", min=0.1, callback=finite, help="Measured time of each run.")
+]
 Repeats = Annotated[int | None, typer.Option(metavar="N", min=1, help="Runs of each case.")]
 Rate = Annotated[
     float | None,
-    typer.Option(metavar="PER_S", min=0.001, help="Arrivals of the open loop; default: 70 % of throughput."),
+    typer.Option(
+        metavar="PER_S",
+        min=0.001,
+        callback=finite,
+        help="Arrivals of the open loop; default: 70 % of throughput.",
+    ),
 ]
 OnlyMask = Annotated[bool, typer.Option("--only-mask", help="Write masks instead of cut-outs.")]
 Full = Annotated[
@@ -52,10 +61,12 @@ Full = Annotated[
     ),
 ]
 PricePerHour = Annotated[
-    float | None, typer.Option(metavar="DOLLARS", min=0.0001, help="What this machine costs an hour.")
+    float | None,
+    typer.Option(metavar="DOLLARS", min=0.0001, callback=finite, help="What this machine costs an hour."),
 ]
 Watts = Annotated[
-    float | None, typer.Option(metavar="W", min=0.1, help="What it draws, where counters can't be read.")
+    float | None,
+    typer.Option(metavar="W", min=0.1, callback=finite, help="What it draws, where counters can't be read."),
 ]
 Work = Annotated[
     str | None, typer.Option(metavar="DIR", help="Outputs go below it and are removed; default: temporary.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 import traceback
@@ -33,6 +34,15 @@ class UsageError(Exception):
     def __init__(self, message: str, *, hint: str = "--help tells how") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def finite(value: float | None) -> float | None:
+    """An option's number as it is; inf and nan are none."""
+    if value is not None and not math.isfinite(value):
+        import typer
+
+        raise typer.BadParameter(f"{value} is not a number of that kind")
+    return value
 
 
 def guarded(command: Callable[P, int]) -> Callable[P, None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qbg.cli.exits import DONE, say, tell
+from qbg.cli.exits import DONE, finite, say, tell
 
 if TYPE_CHECKING:
     from qbg.bench.tune import Tuning
@@ -21,10 +21,12 @@ Images = Annotated[
     str | None, typer.Option(metavar="DIR", help="Folder of photos; default: those that come with qbg.")
 ]
 Seconds = Annotated[
-    float | None, typer.Option(metavar="S", min=0.1, help="Measured time of each run; default: 2.5.")
+    float | None,
+    typer.Option(metavar="S", min=0.1, callback=finite, help="Measured time of each run; default: 2.5."),
 ]
 Budget = Annotated[
-    float | None, typer.Option(metavar="S", min=0.0, help="No round of runs begins later; default: 45.")
+    float | None,
+    typer.Option(metavar="S", min=0.0, callback=finite, help="No round of runs begins later; default: 45."),
 ]
 Forget = Annotated[bool, typer.Option("--forget", help="Throw away all that was remembered, and do no more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
