@@ -227,7 +227,7 @@ fn no_two_hold_one_claim() {
                         claim.release();
                     }
                     if round % 100 == thread {
-                        super::sweep(&folder.0);
+                        super::claim::sweep(&folder.0);
                     }
                 }
             });
@@ -257,7 +257,7 @@ fn no_sweep_takes_what_is_being_written() {
             });
         }
         while left.load(Ordering::Relaxed) > 0 {
-            super::sweep(&folder.0);
+            super::claim::sweep(&folder.0);
         }
     });
     assert_eq!(folder.names().len(), 10);
@@ -521,4 +521,29 @@ fn what_counts_as_up_to_date() {
     assert_eq!(look("qbg1:same"), Existing::Stale("older than the input"));
     fs::remove_file(&input).unwrap();
     assert_eq!(look("qbg1:same"), Existing::Stale("of unknown age"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_claim_takes_away_the_folders_that_it_made_for_nothing() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("there")).unwrap();
+    let mut claim = Claim::default();
+    assert!(claim.take(&folder.path("there/a/b/out.png")));
+    assert!(folder.path("there/a/b").is_dir());
+    claim.release();
+    assert!(!folder.path("there/a").exists());
+    assert!(folder.path("there").is_dir(), "it was there before");
+
+    assert!(claim.take(&folder.path("there/a/b/out.png")));
+    fs::write(folder.path("there/a/b/out.png"), b"x").unwrap();
+    claim.release();
+    assert!(folder.path("there/a/b/out.png").is_file());
+
+    let mut other = Claim::default();
+    assert!(claim.take(&folder.path("c/one.png")));
+    assert!(other.take(&folder.path("c/two.png")));
+    claim.release();
+    assert!(folder.path("c").is_dir(), "the other is in it");
+    other.release();
 }
