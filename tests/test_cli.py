@@ -355,7 +355,7 @@ def test_doctor_and_models(qbg: Run) -> None:
     assert names[0] == "qbg-base"
     assert "built in" in qbg("models", "list").out
     info = json.loads(qbg("models", "info", "qbg-base", "--json").out)
-    assert info["recipe"]["height"] == 320
+    assert info["recipe"]["height"] == 384
     assert info["license"] == "Apache-2.0"
     for heading in ("## Data", "## Quality", "## Limits"):
         assert heading in info["card"]

@@ -1,6 +1,6 @@
 """From folders of photos and masks to the ONNX file of `qbg-base`, or of `inspyrenet-fast`, in one command.
 
-    python training/train.py --data DATA --init efficientnet-lite0.pth --out RUN [--steps 3000] [--resume]
+    python training/train.py --data DATA --init efficientnet-lite0.pth --out RUN [--steps 3600] [--resume]
     python training/train.py --smoke            # a minute on drawn pictures: does everything still run?
     python training/train.py --arch inspyrenet-fast --data DATA --init res2net50.pth --out RUN
 
@@ -260,7 +260,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="folder of this run")
     parser.add_argument("--cache", type=Path, help="folder for the photos as bytes: 0.5 MB each")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2, help="of the network; the loader has its own")
     parser.add_argument(

@@ -170,21 +170,21 @@ def _birefnet(name: str, asset: str, description: str, md5: str, sha256: str | N
 ENTRIES: tuple[Model, ...] = (
     Model(
         name="qbg-base",
-        description="qbg's own: any salient subject, 320x320; comes with qbg",
+        description="qbg's own: any salient subject, 384x384; comes with qbg",
         license=APACHE.name,
         terms=APACHE.terms,
         commercial=APACHE.commercial,
         # As scripts of the folder `training` export it: alpha itself, nothing stretched.
         recipe=Recipe(
-            height=320,
-            width=320,
+            height=384,
+            width=384,
             filter="bilinear",
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
             refine=True,
         ),
         file="qbg-base.onnx",
-        sha256="cb6d91ce98535a28c6a50d227a715ad483cb1086be3f46eeaae2b8c27fa9c8f5",
+        sha256="08f45c840bb053fc045341a8b1e003bafd92a01448d87246c97075561be3ec33",
         evidence=Evidence.OWN,
         bytes=6_380_950,
         url=None,
