@@ -332,7 +332,11 @@ def test_closed_standard_files(arguments: str, redirect: str, code: int, picture
     shell = f"{program} {arguments} --engine null --workers 1 {redirect}"
     if arguments.startswith("models"):
         shell = f"{program} {arguments} {redirect}"
-    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=50, cwd=picture.parent)
+    # As for most people: what isn't flushed is kept until the end.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        ["sh", "-c", shell], capture_output=True, text=True, timeout=50, cwd=picture.parent, env=buffered
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "bug" not in done.stderr

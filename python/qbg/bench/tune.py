@@ -226,7 +226,10 @@ class Tuner:
         engine, precision = way
         self._listener.says(f"two pictures a call: {engine}, {precision}")
         found = quantized(self._resolved) if precision == "int8" else self._resolved
-        size = (found.recipe.height, found.recipe.width)
+        recipe = found.recipe
+        size = (recipe.height, recipe.width)
+        if recipe.dynamic:
+            size = (max(recipe.multiple, recipe.side // recipe.multiple * recipe.multiple),) * 2
         return batches.pair(found.network, size, engine, precision, work)
 
     def _round(self, turn: Sequence[Candidate], number: int, window_s: float, work: Path) -> None:

@@ -36,13 +36,15 @@ def run(app: Callable[[], None]) -> None:
     for number in STOPS:
         signal.signal(number, _leave)
     _fill_standard_files()
-    from qbg.cli.exits import lost_output
+    from qbg.cli.exits import lost_output, settle
 
     try:
         app()
     except OSError as error:
         # Help and version; what commands print is seen to by `exits`.
         sys.exit(lost_output(error))
+    finally:
+        settle()
 
 
 def leave() -> None:

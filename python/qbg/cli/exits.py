@@ -97,6 +97,17 @@ def say(text: str) -> None:
         _to_nowhere(sys.stderr)
 
 
+def settle() -> None:
+    """To be called last: what standard error still holds goes out, or nowhere where it can't.
+
+    Else Python tries at its end, and leaves with 120.
+    """
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _to_nowhere(sys.stderr)
+
+
 def tell(text: str) -> None:
     """Text, with a line's end, on standard output: the result that was asked for.
 
