@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +23,10 @@ from typing import Any
 import numpy as np
 
 import measure
+
+sys.path.insert(0, str(measure.ROOT / "scripts"))
+
+import make_metric_vectors
 from qbg import _native
 from qbg.bench import compare
 from qbg.evaluate import metrics
@@ -40,27 +43,6 @@ def drawn(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     truth = np.where(far < 1.0, 255, 0).astype(np.uint8)
     noise = np.random.default_rng(1).normal(0.0, 20.0, (height, width))
     return np.clip((1.05 - far) * 900.0 + 128.0 + noise, 0, 255).astype(np.uint8), truth
-
-
-def theirs(mask: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """By the package."""
-    import py_sod_metrics as sod
-
-    levels = np.where(mask == 0, 0.0, np.minimum(np.nextafter(mask / 255.0, 2.0), 1.0))
-    subject = truth >= HALF
-    each = (sod.Fmeasure(), sod.MAE(), sod.Smeasure(), sod.Emeasure(), sod.WeightedFmeasure())
-    for one in each:
-        one.step(levels, subject, normalize=False)
-    f, mae, s, e, weighted = (one.get_results() for one in each)
-    return {
-        "f_curve": f["fm"]["curve"],
-        "f_adaptive": f["fm"]["adp"],
-        "e_curve": e["em"]["curve"],
-        "e_adaptive": e["em"]["adp"],
-        "mae": mae["mae"],
-        "s": s["sm"],
-        "f_weighted": weighted["wfm"],
-    }
 
 
 def ours(mask: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
@@ -85,18 +67,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="turns")
     parser.add_argument("--output", type=Path, help="write the record here")
     asked = parser.parse_args()
-    cpu = measure.default_cpus(1)
-    header = measure.machine(cpu)
-    os.sched_setaffinity(0, cpu)
-    warnings.simplefilter("ignore")
+    header = measure.one_core()
     mask, truth = drawn(asked.height, asked.width)
-    mine, other = ours(mask, truth), theirs(mask, truth)
-    apart = {name: float(np.max(np.abs(np.asarray(mine[name]) - other[name]))) for name in SHARED}
+    mine, other = ours(mask, truth), make_metric_vectors.scores(mask, truth)
+    apart = {name: float(np.max(np.abs(np.asarray(mine[name]) - np.asarray(other[name])))) for name in SHARED}
     if max(apart.values()) > TOLERANCE:
         print(f"figures differ: {apart}", file=sys.stderr)
         return 1
     contestants: dict[str, Callable[[], object]] = {
-        "pysodmetrics": lambda: theirs(mask, truth),
+        "pysodmetrics": lambda: make_metric_vectors.scores(mask, truth),
         "qbg": lambda: ours(mask, truth),
         "qbg, all": lambda: metrics.score(mask, truth),
     }

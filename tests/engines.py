@@ -6,30 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from qbg.bench.batches import Slot, Tensor
 from qbg.network import Network
 
 SIDE = 32
 
 
-class Tensor:
-    """What an engine sees of the core's tensor."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.memory = np.zeros(shape, np.float32)
-        self.shape = shape
-        self.address = self.memory.ctypes.data
-        self.__array_interface__ = self.memory.__array_interface__
-
-
-class Slot:
-    """What an engine sees of a worker."""
-
-    def __init__(self, side: int = SIDE, *, dynamic: bool = False, node: int | None = None) -> None:
-        self.index = 0
-        self.node = node
-        self.input = Tensor((1, 3, side, side))
-        self.output = Tensor((1, 1, side, side))
-        self.dynamic = dynamic
+def a_slot(side: int = SIDE, *, dynamic: bool = False, node: int | None = None, index: int = 0) -> Slot:
+    """What an engine sees of a worker, zeros in its tensors."""
+    entry, output = (Tensor(np.zeros((1, channels, side, side), np.float32)) for channels in (3, 1))
+    return Slot(entry, output, index=index, node=node, dynamic=dynamic)
 
 
 def facts(path: Path | str = "unused", side: int = SIDE, precision: str = "fp32") -> Network:

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
-from engines import SIDE, Slot, brightness, facts
+from engines import SIDE, a_slot, brightness, facts
+from qbg.bench.batches import Slot
 from qbg.engine import NAMES, make
 from qbg.engine.onnx import OnnxEngine, first_line
 from qbg.engine.simulated import SimulatedEngine
@@ -25,16 +26,16 @@ def worker(engine: Any, slot: Slot) -> Any:
 
 def test_onnxruntime_reads_and_writes_the_slots_memory(quick_model: Path) -> None:
     engine = make("onnxruntime", facts(quick_model))
-    slots = [Slot(), Slot(), Slot(node=1)]
+    slots = [a_slot(), a_slot(), a_slot(node=1)]
     infers = [worker(engine, slot) for slot in slots]
     generator = np.random.default_rng(3)
     for _ in range(2):
         for slot in slots:
-            slot.input.memory[:] = generator.normal(size=slot.input.shape)
+            slot.input.array[:] = generator.normal(size=slot.input.shape)
         for infer in infers:
             assert infer() is None
         for slot in slots:
-            np.testing.assert_allclose(slot.output.memory, brightness(slot.input.memory), rtol=1e-5)
+            np.testing.assert_allclose(slot.output.array, brightness(slot.input.array), rtol=1e-5)
     assert engine.describe()["sessions"] == 2, "one per NUMA node"
 
 
@@ -58,19 +59,19 @@ def test_dynamic_worker_binds_each_size(quick_model: Path, tmp_path: Path) -> No
         output_name="alpha",
         output_shape=(1, 0, 0),
     )
-    slot = Slot(dynamic=True)
+    slot = a_slot(dynamic=True)
     infer = worker(make("onnxruntime", network), slot)
     generator = np.random.default_rng(4)
     for height, width in [(8, 12), (32, 32), (8, 12), *((n, 3) for n in range(1, 12))]:
         pixels = generator.normal(size=(1, 3, height, width)).astype(np.float32)
-        slot.input.memory.reshape(-1)[: pixels.size] = pixels.reshape(-1)
+        slot.input.array.reshape(-1)[: pixels.size] = pixels.reshape(-1)
         infer(height, width)
-        got = slot.output.memory.reshape(-1)[: height * width].reshape(1, 1, height, width)
+        got = slot.output.array.reshape(-1)[: height * width].reshape(1, 1, height, width)
         np.testing.assert_allclose(got, brightness(pixels), rtol=1e-5)
 
 
 def test_infer_keeps_the_slot_alive(quick_model: Path) -> None:
-    slot = Slot()
+    slot = a_slot()
     alive = weakref.ref(slot)
     infer = worker(make("onnxruntime", facts(quick_model)), slot)
     del slot
@@ -85,8 +86,8 @@ def test_wrong_files_and_shapes(tmp_path: Path, quick_model: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no graph")
     with pytest.raises(ModelError, match="can't load"):
-        worker(make("onnxruntime", facts(bad)), Slot())
-    infer = worker(make("onnxruntime", facts(quick_model)), Slot(side=16))
+        worker(make("onnxruntime", facts(bad)), a_slot())
+    infer = worker(make("onnxruntime", facts(quick_model)), a_slot(side=16))
     with pytest.raises(Exception, match="32"):
         infer()
 
@@ -96,16 +97,16 @@ def test_null_and_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", slept.append)
     for name in ("null", "simulated:0.25"):
         engine = make(name, facts())
-        slot = Slot()
+        slot = a_slot()
         worker(engine, slot)()
-        plane = slot.output.memory[0, 0]
+        plane = slot.output.array[0, 0]
         assert plane[SIDE // 2, SIDE // 2] > 0 > plane[0, 0]
         assert 0.3 < (plane > 0).mean() < 0.7
         assert engine.name == name
     assert slept == [0.25]
-    slot = Slot(dynamic=True)
+    slot = a_slot(dynamic=True)
     worker(make("null", facts()), slot)(10, 20)
-    plane = slot.output.memory.reshape(-1)[:200].reshape(10, 20)
+    plane = slot.output.array.reshape(-1)[:200].reshape(10, 20)
     assert plane[5, 10] > 0 > plane[0, 0]
 
 
@@ -146,9 +147,8 @@ def test_first_line_of_onnxruntimes_errors() -> None:
 @pytest.mark.parametrize(("sessions", "expected"), [("node", 2), ("one", 1), ("worker", 3)])
 def test_who_shares_a_session(sessions: str, expected: int, quick_model: Path) -> None:
     engine = OnnxEngine(facts(quick_model), sessions=sessions)
-    slots = [Slot(node=0), Slot(node=0), Slot(node=1)]
-    for index, slot in enumerate(slots):
-        slot.index = index
+    slots = [a_slot(node=node, index=index) for index, node in enumerate((0, 0, 1))]
+    for slot in slots:
         engine.make_worker(slot)
     assert engine.describe()["sessions"] == expected
 
@@ -164,8 +164,7 @@ def test_drawn_times_are_all_used_in_an_order_of_the_workers_own(monkeypatch: py
     times = tuple(number / 100 for number in range(8))
     orders = []
     for index in (0, 1, 0):
-        slot = Slot()
-        slot.index = index
+        slot = a_slot(index=index)
         infer = SimulatedEngine(facts(), seconds=0.5, times=times).make_worker(slot)
         slept.clear()
         for _turn in range(16):
@@ -179,10 +178,9 @@ def test_drawn_times_are_all_used_in_an_order_of_the_workers_own(monkeypatch: py
 
 def test_threads_are_each_workers_own(quick_model: Path) -> None:
     engine = OnnxEngine(facts(quick_model), threads=2)
-    slots = [Slot(), Slot()]
+    slots = [a_slot(index=index) for index in range(2)]
     for index, slot in enumerate(slots):
-        slot.index = index
-        slot.input.memory[:] = index
+        slot.input.array[:] = index
         engine.make_worker(slot)()
-        np.testing.assert_allclose(slot.output.memory, brightness(slot.input.memory), rtol=1e-5)
+        np.testing.assert_allclose(slot.output.array, brightness(slot.input.array), rtol=1e-5)
     assert engine.describe()["sessions"] == 2

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 import graphs
-from engines import Slot, brightness, facts
+from engines import a_slot, brightness, facts
 from qbg.engine import make, precision_of
 from qbg.errors import EngineError, ModelError
 from qbg.network import Network
@@ -55,16 +55,16 @@ def test_reads_and_writes_the_slots_memory(
     threads: int, workers: int, compiled: int, quick_model: Path
 ) -> None:
     engine = make("openvino", facts(quick_model), threads=threads, workers=workers)
-    slots = [Slot(), Slot(), Slot(node=1)]
+    slots = [a_slot(), a_slot(), a_slot(node=1)]
     infers = [engine.make_worker(slot) for slot in slots]  # type: ignore[arg-type]
     random = np.random.default_rng(3)
     for _ in range(2):
         for slot in slots:
-            slot.input.memory[:] = random.normal(size=slot.input.shape)
+            slot.input.array[:] = random.normal(size=slot.input.shape)
         for infer in infers:
             infer()
         for slot in slots:
-            np.testing.assert_allclose(slot.output.memory, brightness(slot.input.memory), atol=1e-5)
+            np.testing.assert_allclose(slot.output.array, brightness(slot.input.array), atol=1e-5)
     assert engine.describe()["compiled"] >= compiled
 
 
@@ -74,10 +74,10 @@ def test_same_logits_as_onnxruntime_without_the_outputs_that_nobody_reads(tmp_pa
     pixels = np.random.default_rng(4).normal(size=(1, 3, 32, 32))
     found = []
     for name in ("onnxruntime", "openvino"):
-        slot = Slot()
-        slot.input.memory[:] = pixels
+        slot = a_slot()
+        slot.input.array[:] = pixels
         make(name, facts(path)).make_worker(slot)()  # type: ignore[arg-type]
-        found.append(slot.output.memory)
+        found.append(slot.output.array)
     np.testing.assert_allclose(found[1], found[0], atol=TOLERANCE)
     assert np.ptp(found[0]) > 100 * TOLERANCE
 
@@ -89,10 +89,10 @@ def test_half_outputs_become_whole_ones(tmp_path: Path) -> None:
     )
     found = []
     for path in (whole, half):
-        slot = Slot()
-        slot.input.memory[:] = np.random.default_rng(4).normal(size=slot.input.shape)
+        slot = a_slot()
+        slot.input.array[:] = np.random.default_rng(4).normal(size=slot.input.shape)
         make("openvino", facts(path)).make_worker(slot)()  # type: ignore[arg-type]
-        found.append(slot.output.memory)
+        found.append(slot.output.array)
     np.testing.assert_allclose(found[1], found[0], atol=5e-3)
 
 
@@ -104,14 +104,14 @@ def test_dynamic_worker_takes_each_size(quick_model: Path, tmp_path: Path) -> No
             tensor.type.tensor_type.shape.dim[number].dim_param = name
     onnx.save(model, tmp_path / "open.onnx")
     network: Network = facts(tmp_path / "open.onnx", side=0)
-    slot = Slot(dynamic=True)
+    slot = a_slot(dynamic=True)
     infer: Any = make("openvino", network).make_worker(slot)  # type: ignore[arg-type]
     random = np.random.default_rng(4)
     for height, width in [(8, 12), (32, 32), (8, 12), *((n, 3) for n in range(1, 12))]:
         pixels = random.normal(size=(1, 3, height, width)).astype(np.float32)
-        slot.input.memory.reshape(-1)[: pixels.size] = pixels.reshape(-1)
+        slot.input.array.reshape(-1)[: pixels.size] = pixels.reshape(-1)
         infer(height, width)
-        got = slot.output.memory.reshape(-1)[: height * width].reshape(1, 1, height, width)
+        got = slot.output.array.reshape(-1)[: height * width].reshape(1, 1, height, width)
         np.testing.assert_allclose(got, brightness(pixels), atol=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_wrong_files_are_told_in_one_line(tmp_path: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no graph")
     with pytest.raises(ModelError, match="can't load") as caught:
-        make("openvino", facts(bad)).make_worker(Slot())  # type: ignore[arg-type]
+        make("openvino", facts(bad)).make_worker(a_slot())  # type: ignore[arg-type]
     assert "\n" not in str(caught.value.args[0])
     assert not str(caught.value.args[0]).startswith("Exception")
 
@@ -137,7 +137,7 @@ def test_its_threads_are_not_kept_on_the_cpu_of_the_worker_that_compiles(quick_m
 
     def pinned() -> set[int]:
         os.sched_setaffinity(0, {min(allowed)})
-        infer = engine.make_worker(Slot())  # type: ignore[arg-type]
+        infer = engine.make_worker(a_slot())  # type: ignore[arg-type]
         infer()
         return os.sched_getaffinity(0)
 

@@ -259,7 +259,7 @@ def arguments() -> argparse.Namespace:
         "inspyrenet-fast: a checkpoint of it or of a Res2Net-50",
     )
     parser.add_argument("--out", type=Path, help="folder of this run")
-    parser.add_argument("--cache", type=Path, help="folder for the photos as bytes: 0.5 MB each")
+    parser.add_argument("--cache", type=Path, help="folder for the photos as bytes: 0.7 MB each")
     parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2, help="of the network; the loader has its own")

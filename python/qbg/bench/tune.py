@@ -323,21 +323,24 @@ def check(model: str | None, engine: str, precision: str, expected: dict[Path, L
 
 def near(results: Sequence[Result]) -> list[Candidate]:
     """Those that go on: near the fastest, and the default, which all are compared with."""
-    able = [result for result in results if result.able]
-    best = max((max(result.rates) for result in able), default=0.0)
     return [
         result.candidate
-        for result in able
-        if result is results[0] or max(result.rates) >= (FAR if len(result.rates) == 1 else NEAR) * best
+        for result, share in _shares(results)
+        if result is results[0] or share >= (FAR if len(result.rates) == 1 else NEAR)
     ]
 
 
 def contenders(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Engines and precisions that are near the fastest, each once."""
+    found = [result.candidate for result, share in _shares(results) if share >= NEAR]
+    return list(dict.fromkeys((candidate.engine, candidate.precision) for candidate in found))
+
+
+def _shares(results: Sequence[Result]) -> list[tuple[Result, float]]:
+    """Those that may win, each with its best rate over the best of all."""
     able = [result for result in results if result.able]
     best = max((max(result.rates) for result in able), default=0.0)
-    found = [result.candidate for result in able if max(result.rates) >= NEAR * best]
-    return list(dict.fromkeys((candidate.engine, candidate.precision) for candidate in found))
+    return [(result, max(result.rates) / best if best else 1.0) for result in able]
 
 
 def choose(results: Sequence[Result]) -> Candidate:
