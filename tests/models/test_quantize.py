@@ -22,7 +22,7 @@ from conftest import SAMPLES, Outcome, needs_u2netp
 from qbg.engine.onnx import load_onnxruntime, open_session
 from qbg.errors import ModelError, OutputError
 from qbg.models import resolve
-from qbg.models.int8 import equalize, gate, graph, measure, photos, place, walk, write
+from qbg.models.int8 import equalize, gate, graph, measure, photos, place, search, walk, write
 from qbg.models.int8.session import open_bytes
 from qbg.models.int8.walk import Method
 from qbg.models.quantize import cpu_flags, quantize
@@ -374,6 +374,17 @@ def test_the_search_finds_the_layer_that_must_stay_float(
     assert made.islands[0].layer == "second"
     assert {"first", "second"} <= set(made.islands[0].nodes)
     assert made.islands[0].after.iou > made.islands[0].before.iou + 0.1
+
+
+def test_the_first_layers_may_stay_float_together(tmp_path: Path) -> None:
+    found = prepared(int8_graphs.unet(tmp_path / "unet.onnx"))
+    (one, first), (two, both), (three, more), *_rest = search.beginnings(found)
+    assert (one, two, three) == ("first", "low", "join")
+    assert first < both < more
+    assert len(first) == 1
+    order = [node.name for node in found.nodes]
+    for name, nodes in search.beginnings(found):
+        assert nodes == set(order[: order.index(name) + 1]), "all that feeds it, and nothing behind it"
 
 
 def test_random_weights_are_not_judged(tmp_path: Path) -> None:

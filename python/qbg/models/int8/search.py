@@ -3,8 +3,9 @@
 A layer's damage is the noise-to-signal ratio of its output less that of its input, from one run of both
 networks with all tensors shown. The worst layers are then tried in float, alone and with the cheap layers
 that feed them (a tensor whose range is ruled by one channel is ruined before it is read), by the masks of the
-real session on calibration photos. The best one is kept, and all begins again, while it pays. Must not see
-the gate's photos.
+real session on calibration photos. So are, once, the network's first layers together: all that follows reads
+their noise, which no layer's own damage shows. The best one is kept, and all begins again, while it pays.
+Must not see the gate's photos.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from qbg.models.int8.walk import Method, walk
 from qbg.models.int8.write import Layer, Writer, levels_of
 from qbg.recipe import Recipe
 
-BUDGET = 0.1
+BUDGET = 0.2
 """Share of all multiplications that may stay float."""
 
 CHEAP = 0.01
 """Share of a convolution that joins the one it feeds."""
+
+FIRST = (1, 2, 3, 4, 6)
+"""So many of the first convolutions are tried together."""
 
 TRIED, ROUNDS = 3, 4
 WORTH = 0.05
@@ -91,6 +95,7 @@ def search(
         return judge(graph, placement, layers, photos, expected, recipe), placement, layers
 
     verdict, placement, layers = judged(kept)
+    first = beginnings(graph)
     for _round in range(ROUNDS):
         if verdict.difference <= ENOUGH:
             break
@@ -98,16 +103,17 @@ def search(
         worst = sorted(harm, key=lambda name: -harm[name])[:TRIED]
         tried: list[tuple[Verdict, Placement, dict[str, Layer], str, set[str]]] = []
         seen: set[frozenset[str]] = set()
-        for name in worst:
-            for nodes in ({name}, fed(graph, name, cost, total)):
-                added = nodes - kept
-                share = sum(cost.get(node, 0) for node in (kept | nodes) - keep) / total
-                if frozenset(added) in seen or share > BUDGET:
-                    continue
-                seen.add(frozenset(added))
-                if on_try is not None:
-                    on_try(name)
-                tried.append((*judged(kept | nodes), name, added))
+        able = [(name, nodes) for name in worst for nodes in ({name}, fed(graph, name, cost, total))]
+        for name, nodes in [*able, *first]:
+            added = nodes - kept
+            share = sum(cost.get(node, 0) for node in (kept | nodes) - keep) / total
+            if frozenset(added) in seen or share > BUDGET:
+                continue
+            seen.add(frozenset(added))
+            if on_try is not None:
+                on_try(name)
+            tried.append((*judged(kept | nodes), name, added))
+        first = []
         if not tried:
             break
         best = min(tried, key=lambda item: item[0].difference)
@@ -169,6 +175,20 @@ def damage(graph: Graph, placement: Placement, layers: dict[str, Layer], tensor:
     return {
         step.name: ratio[step.outputs[0]] - ratio[step.inputs[0]] for step in steps if step.kind == "Conv"
     }
+
+
+def beginnings(graph: Graph) -> list[tuple[str, set[str]]]:
+    """The first convolutions, one, two and more, and all before them: the last one's name, and all names."""
+    able = {node.name for node in convolutions(graph)}
+    found: list[tuple[str, set[str]]] = []
+    names: set[str] = set()
+    count = 0
+    for node in graph.nodes:
+        names.add(node.name)
+        count += node.name in able
+        if node.name in able and count in FIRST:
+            found.append((node.name, set(names)))
+    return found
 
 
 def fed(graph: Graph, name: str, cost: dict[str, int], total: int) -> set[str]:
