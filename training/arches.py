@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import designs
 import export
 import inspyrenet
 from network import MEAN, STD, Network, load_encoder
@@ -27,7 +28,7 @@ class Arch:
         write: (network, side, path) to an ONNX file.
         pretrained: parameters that learn at the lower rate.
         mean, std: of what it sees, in 0..1, red, green, blue.
-        stages: side of the pictures, until which share of the steps.
+        stages: side of the pictures, until which share of the steps, share of photos that isn't cropped.
         stored: side of the photos in memory; a little more than the last stage's.
         smoke: steps and pictures a step that take about a minute.
     """
@@ -39,7 +40,7 @@ class Arch:
     pretrained: Callable[[Any], list[nn.Parameter]]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    stages: tuple[tuple[int, float], ...]
+    stages: tuple[tuple[int, float, float], ...]
     stored: int
     smoke: tuple[int, int]
 
@@ -52,8 +53,9 @@ class Arch:
         return ((photos - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _base(_seed: int) -> nn.Module:
-    return Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _made(make: Callable[[], nn.Module]) -> Callable[[int], nn.Module]:
+    """Torch's own seed has been set."""
+    return lambda _seed: make().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _start_base(network: Network, path: Path) -> None:
@@ -68,20 +70,52 @@ def _start_base(network: Network, path: Path) -> None:
         load_encoder(network.encoder, state)
 
 
+def _start_plain_first(network: Network, path: Path) -> None:
+    designs.start_plain_first(network, torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _start_nothing(_network: nn.Module, _path: Path) -> None:
+    raise SystemExit("plain begins with weights of no one: leave --init out")
+
+
+BASE = Arch(
+    name="qbg-base",
+    make=_made(Network),
+    start=_start_base,
+    write=export.export,
+    pretrained=lambda network: list(network.encoder.parameters()),
+    mean=(MEAN,) * 3,
+    std=(STD,) * 3,
+    stages=((192, 0.35, 0.3), (256, 0.70, 0.3), (384, 1.0, 0.7)),
+    stored=416,
+    smoke=(24, 4),
+)
+
 ARCHES = {
     arch.name: arch
     for arch in (
-        Arch(
-            name="qbg-base",
-            make=_base,
-            start=_start_base,
-            write=export.export,
-            pretrained=lambda network: list(network.encoder.parameters()),
-            mean=(MEAN,) * 3,
-            std=(STD,) * 3,
-            stages=((192, 0.35), (256, 0.70), (384, 1.0)),
-            stored=416,
-            smoke=(24, 4),
+        BASE,
+        replace(BASE, name="larger", make=_made(designs.larger)),
+        replace(
+            BASE,
+            name="plain",
+            make=_made(designs.plain),
+            start=_start_nothing,
+            pretrained=lambda _network: [],
+        ),
+        replace(
+            BASE,
+            name="plain-first",
+            make=_made(designs.plain_first),
+            start=_start_plain_first,
+            pretrained=lambda network: list(network.encoder.blocks.parameters()),
+        ),
+        replace(
+            BASE,
+            name="narrow",
+            make=_made(designs.narrow),
+            start=designs.start_narrow,
+            pretrained=lambda network: list(network.parameters()),
         ),
         Arch(
             name=inspyrenet.NAME,
@@ -91,7 +125,7 @@ ARCHES = {
             pretrained=inspyrenet.Inspyrenet.backbone,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
-            stages=((256, 0.5), (384, 1.0)),
+            stages=((256, 0.5, 0.3), (384, 1.0, 0.7)),
             stored=416,
             smoke=(8, 2),
         ),

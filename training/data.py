@@ -145,13 +145,20 @@ TRUE_WEIGHT = 3.0
 NONE, PASTED, SECOND = 0.10, 0.22, 0.3
 """Chances of a picture without a subject, of one pasted on another photo, and that the other's stays."""
 
+PASSER_BY = 0.25
+"""Another subject that covers less than this share of what the pasted one covers is no subject there."""
+
 
 class Draws:
-    """Endless training samples from a store: (3, S, S) float in 0..255 and (1, S, S) in 0..1."""
+    """Endless training samples from a store: (3, S, S) float in 0..255 and (1, S, S) in 0..1.
 
-    def __init__(self, store: Store, side: int, seed: int) -> None:
+    `whole` is the share of photos that aren't cropped.
+    """
+
+    def __init__(self, store: Store, side: int, seed: int, whole: float) -> None:
         self._store = store
         self._side = side
+        self._whole = whole
         self._random = np.random.default_rng(seed)
         pairs = store.pairs
         weights = np.array([TRUE_WEIGHT if pair.kind == TRUE else 1.0 for pair in pairs])
@@ -180,10 +187,10 @@ class Draws:
         return self._store[int(self._random.choice(len(self._store), p=self._weights))]
 
     def _crop(self, photo: Bytes, mask: Bytes, least: float = 0.45) -> tuple[Tensor, Tensor]:
-        """A random part, of a random shape, flipped half of the time, at the network's size."""
+        """A random part, of a random shape, or all of it; flipped half of the time, at the network's size."""
         random = self._random
         size = photo.shape[0]
-        whole = random.random() < 0.3
+        whole = random.random() < self._whole
         high, wide = (size, size) if whole else (int(size * random.uniform(least, 1.0)) for _ in range(2))
         top, left = random.integers(0, size - high + 1), random.integers(0, size - wide + 1)
         part = np.concatenate([photo, mask[:, :, None]], 2)[top : top + high, left : left + wide]
@@ -220,7 +227,8 @@ class Draws:
     def _paste(self, photo: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The subject, smaller and moved, with matched light and a soft edge, on another photo.
 
-        Three times in ten the other photo's subject stays in the picture.
+        Three times in ten the other photo's subject stays in the picture. Then both count, unless the other
+        is much smaller: a passer-by.
         """
         random = self._random
         if not 0.02 < float(mask.mean()) < 0.7:
@@ -244,7 +252,8 @@ class Draws:
         if random.random() < 0.4:
             shadow = functional.avg_pool2d(torch.roll(rim, (4, 5), (1, 2))[None], 15, 1, 7)[0]
             other = other * (1.0 - random.uniform(0.1, 0.5) * shadow)
-        return subject * rim + other * (1.0 - rim), torch.maximum(rim, others * (1.0 - rim))
+        pasted = subject * rim + other * (1.0 - rim)
+        return pasted, together(rim, others * (1.0 - rim))
 
     def _colour(self, photo: Tensor) -> Tensor:
         """Brightness, contrast, saturation, tint, grey, blur, coarse pixels, noise, JPEG."""
@@ -270,11 +279,17 @@ class Draws:
         return _jpeg(photo, int(random.integers(35, 90))) if random.random() < 0.15 else photo
 
 
+def together(pasted: Tensor, other: Tensor) -> Tensor:
+    """Alpha of two subjects: both, or the pasted one's alone where the other is a passer-by."""
+    small = float(other.mean()) < PASSER_BY * float(pasted.mean())
+    return pasted if small else torch.maximum(pasted, other)
+
+
 class Stream(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
     """`Draws` for a loader: each of its processes gets a seed of its own."""
 
-    def __init__(self, store: Store, side: int, seed: int) -> None:
-        self._store, self._side, self._seed = store, side, seed
+    def __init__(self, store: Store, side: int, seed: int, whole: float) -> None:
+        self._store, self._side, self._seed, self._whole = store, side, seed, whole
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = torch.utils.data.get_worker_info()
@@ -283,7 +298,8 @@ class Stream(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
             # A stop is the trainer's to handle: it saves first.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        return iter(Draws(self._store, self._side, self._seed * 1009 + (worker.id if worker else 0)))
+        seed = self._seed * 1009 + (worker.id if worker else 0)
+        return iter(Draws(self._store, self._side, seed, self._whole))
 
 
 def _jpeg(photo: Tensor, quality: int) -> Tensor:

@@ -43,8 +43,9 @@ def folded(network: Network) -> Network:
 
 
 def export(network: Network, side: int, path: Path, half: bool = False) -> Path:
-    """Writes the file: input `input` (1, 3, side, side), output `alpha` (1, 1, side, side) in 0..1.
+    """Writes the file: input `input` (1, 3, H, W), output `alpha` (1, 1, H, W) in 0..1.
 
+    H and W are left open, so that one file serves more than one size; `side` is what its recipe asks for.
     With `half` weights are stored in 16 bits and widened when the file is loaded: half the size.
     """
     buffer = io.BytesIO()
@@ -58,6 +59,7 @@ def export(network: Network, side: int, path: Path, half: bool = False) -> Path:
             dynamo=False,
             input_names=["input"],
             output_names=["alpha"],
+            dynamic_axes={name: {2: "height", 3: "width"} for name in ("input", "alpha")},
         )
     model = onnx.load_from_string(buffer.getvalue())
     model.producer_name, model.producer_version = "qbg", ""

@@ -9,13 +9,13 @@ losses or files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCKS = (
+LITE0 = (
     # repeats, kernel, stride, expansion, channels
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -25,9 +25,6 @@ BLOCKS = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-TAPS = (0, 2, 4, 10, 15)
-"""Blocks whose outputs the decoder reads: strides 2, 4, 8, 16, 32."""
-
 EPSILON, MOMENTUM = 1e-3, 0.01
 """Of the encoder's batch norms, as they were trained."""
 
@@ -84,24 +81,38 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(N, 3, H, W), normalised, to five maps at strides 2 to 32."""
+    """(N, 3, H, W), normalised, to five maps at strides 2 to 32: what each stride ends with.
 
-    def __init__(self) -> None:
+    Attributes:
+        channels: of the five maps.
+    """
+
+    def __init__(self, groups: Sequence[tuple[int, int, int, int, int]] = LITE0) -> None:
         super().__init__()
         self.stem = Same(3, 32, 3, 2)
-        blocks, entries = [], 32
-        for repeats, kernel, stride, expansion, out in BLOCKS:
+        blocks: list[Block] = []
+        entries = 32
+        self.channels: list[int] = []
+        self.taps: list[int] = []
+        for repeats, kernel, stride, expansion, out in groups:
+            if stride == 2:
+                self._tap(len(blocks), entries)
             for repeat in range(repeats):
                 blocks.append(Block(entries, out, kernel, stride if repeat == 0 else 1, expansion))
                 entries = out
+        self._tap(len(blocks), entries)
         self.blocks = nn.ModuleList(blocks)
+
+    def _tap(self, count: int, channels: int) -> None:
+        self.taps.append(count - 1)
+        self.channels.append(channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)
         found = []
         for number, block in enumerate(self.blocks):
             x = block(x)
-            if number in TAPS:
+            if number in self.taps:
                 found.append(x)
         return found
 
@@ -118,23 +129,21 @@ class Step(nn.Sequential):
 class Network(nn.Module):
     """(N, 3, H, W) normalised pictures to logits (N, 1, H, W) and coarse ones (N, 1, H/8, W/8) for training.
 
-    H and W are multiples of 32.
+    H and W are multiples of 32. `encoder` gives five maps at strides 2 to 32, of its `channels`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: nn.Module | None = None, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        channels = (16, 24, 40, 112, 320)
-        self.lateral = nn.ModuleList(Step(c, w, 1) for c, w in zip(channels, WIDTHS, strict=True))
-        self.context = nn.Sequential(nn.Conv2d(WIDTHS[4], WIDTHS[4], 1), nn.ReLU())
-        self.deepest = Step(WIDTHS[4], WIDTHS[4])
-        self.narrow = nn.ModuleList(Step(WIDTHS[i + 1], WIDTHS[i], 1) for i in range(4))
-        self.merge = nn.ModuleList(
-            nn.Sequential(Step(WIDTHS[i], WIDTHS[i]), Step(WIDTHS[i], WIDTHS[i])) for i in range(4)
-        )
+        self.encoder = Encoder() if encoder is None else encoder
+        channels: list[int] = self.encoder.channels  # type: ignore[assignment]
+        self.lateral = nn.ModuleList(Step(c, w, 1) for c, w in zip(channels, widths, strict=True))
+        self.context = nn.Sequential(nn.Conv2d(widths[4], widths[4], 1), nn.ReLU())
+        self.deepest = Step(widths[4], widths[4])
+        self.narrow = nn.ModuleList(Step(widths[i + 1], widths[i], 1) for i in range(4))
+        self.merge = nn.ModuleList(nn.Sequential(Step(w, w), Step(w, w)) for w in widths[:4])
         self.sums = nn.ModuleList(Sum() for _ in range(5))
-        self.coarse = nn.Conv2d(WIDTHS[2], 1, 1)
-        self.out = nn.Conv2d(WIDTHS[0], 4, 3, padding=1)
+        self.coarse = nn.Conv2d(widths[2], 1, 1)
+        self.out = nn.Conv2d(widths[0], 4, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         maps = [step(m) for step, m in zip(self.lateral, self.encoder(x), strict=True)]
@@ -151,7 +160,7 @@ class Network(nn.Module):
 
 
 def load_encoder(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
-    """Fills it from a checkpoint of EfficientNet-Lite0. KeyError or RuntimeError if that doesn't fit."""
+    """Fills it from a checkpoint of EfficientNet-Lite. KeyError or RuntimeError if that doesn't fit."""
     own: dict[str, Tensor] = {}
 
     def take(target: str, conv: str, norm: str) -> None:

@@ -6,7 +6,8 @@
 
 RUN gets `log.csv`, `log.svg`, `checkpoint.pt` (each 100 steps; --resume goes on from it), `qbg-base.onnx`.
 The picture's side grows during training (Tan and Le, "EfficientNetV2", 2021): small ones are cheap. Weights
-that are kept are a moving average. Must not know how pictures are drawn.
+that are kept are a moving average. The last pictures are mostly whole photos, as in use (Touvron et al.,
+"Fixing the train-test resolution discrepancy", 2019). Must not know how pictures are drawn.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import plot
 import quantized
 from arches import ARCHES, Arch
 
-SMOKE_STAGES = ((64, 0.5), (96, 1.0))
+SMOKE_STAGES = ((64, 0.5, 0.3), (96, 1.0, 0.7))
 
 RATE, ENCODER_RATE, DECAY = 2e-3, 6e-4, 1e-2
 """Step sizes of the decoder, of the encoder that starts from trained weights, and weight decay (AdamW)."""
@@ -155,12 +156,14 @@ class Run:
         torch.save(state, temporary)
         temporary.replace(self.out / "checkpoint.pt")
 
-    def side(self) -> int:
-        """Of this step's pictures."""
+    def stage(self) -> tuple[int, float]:
+        """Side of this step's pictures, and the share of photos that isn't cropped."""
         share = self.step / self.asked.steps
-        return next(side for side, until in self.stages() if share < until or until == 1.0)
+        return next((side, whole) for side, until, whole in self.stages() if share < until or until == 1.0)
 
-    def stages(self) -> tuple[tuple[int, float], ...]:
+    def stages(self) -> tuple[tuple[int, float, float], ...]:
+        if self.asked.side is not None:
+            return ((self.asked.side, 1.0, self.arch.stages[0][2]),)
         stages = SMOKE_STAGES if self.asked.smoke else self.arch.stages
         return stages[-2:] if self.folded else stages
 
@@ -168,8 +171,8 @@ class Run:
         """All steps that are left."""
         began = time.monotonic()
         while self.step < self.asked.steps and not self.stopped:
-            side = self.side()
-            stream = data.Stream(train, side, self.asked.seed + self.step)
+            side, whole = stage = self.stage()
+            stream = data.Stream(train, side, self.asked.seed + self.step, whole)
             loader = torch.utils.data.DataLoader(
                 stream, batch_size=self.asked.batch, num_workers=self.asked.loaders, persistent_workers=False
             )
@@ -184,7 +187,7 @@ class Run:
                     self.log(judge(self.arch, self.average, held, self.stages()[-1][0]), value)
                 if self.step % SAVED == 0 or self.stopped:
                     self.save()
-                if self.step >= self.asked.steps or self.stopped or self.side() != side:
+                if self.step >= self.asked.steps or self.stopped or self.stage() != stage:
                     break
         self.save()
 
@@ -255,12 +258,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--init",
         type=Path,
-        help="qbg-base: EfficientNet-Lite0's .pth, or a checkpoint or ONNX file of ours; "
-        "inspyrenet-fast: a checkpoint of it or of a Res2Net-50",
+        help="qbg-base, plain-first: EfficientNet-Lite0's .pth; larger: Lite2's; narrow: u2netp.onnx; "
+        "qbg-base also a checkpoint or ONNX file of ours; inspyrenet-fast: a checkpoint of it or Res2Net-50",
     )
     parser.add_argument("--out", type=Path, help="folder of this run")
     parser.add_argument("--cache", type=Path, help="folder for the photos as bytes: 0.7 MB each")
     parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--side", type=int, help="one size of pictures all along: to compare designs")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2, help="of the network; the loader has its own")
     parser.add_argument(

@@ -21,12 +21,15 @@ TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
 
 import data
+import designs
 import drawn
 import export
 import inspyrenet
 import qbg
 import quantized
 import train
+from arches import ARCHES
+from conftest import U2NETP, needs_u2netp
 from network import Exported, Network
 
 SIDE = 64
@@ -138,10 +141,64 @@ def test_photo_and_mask_stay_together(tmp_path: Path) -> None:
         Image.fromarray(blob).convert("RGB").save(tmp_path / f"people/images/{number}.png")
         Image.fromarray(blob).save(tmp_path / f"people/masks/{number}.png")
     store = data.Store([pair for pair in data.find(tmp_path) if not pair.held], None, SIDE)
-    draws = data.Draws(store, SIDE, 1)
+    draws = data.Draws(store, SIDE, 1, 0.3)
     for _ in range(20):
         photo, mask = draws._crop(*draws._pick())
         assert float((photo.mean(0) / 255 - mask[0]).abs().mean()) < 0.02
+
+
+def test_whole_photos_are_not_cropped(tmp_path: Path) -> None:
+    store = data.Store([pair for pair in data.find(drawn.draw(tmp_path, 1)) if not pair.held], None, SIDE)
+    draws = data.Draws(store, SIDE, 1, 1.0)
+    photo, mask = store[0]
+    for _ in range(4):
+        _drawn, alpha = draws._crop(photo, mask)
+        found = np.rint(alpha[0].numpy() * 255)
+        assert np.array_equal(found, mask) or np.array_equal(found[:, ::-1], mask)
+
+
+def test_a_passer_by_is_no_subject() -> None:
+    pasted, large, small = (torch.zeros(1, 40, 40) for _ in range(3))
+    pasted[:, :20, :20], large[:, 25:, 10:30], small[:, 30:, 30:35] = 1.0, 0.8, 0.8
+    assert torch.equal(data.together(pasted, large), torch.maximum(pasted, large))
+    assert torch.equal(data.together(pasted, small), pasted)
+
+
+@pytest.mark.parametrize("name", ["larger", "plain", "plain-first", "narrow"])
+def test_other_designs_are_written_as_they_compute(name: str, tmp_path: Path) -> None:
+    import onnxruntime
+
+    torch.manual_seed(3)
+    arch = ARCHES[name]
+    network = arch.make(3).train()
+    logits, coarse = network(torch.randn(2, 3, SIDE, SIDE))
+    assert (logits.shape, coarse.shape) == ((2, 1, SIDE, SIDE), (2, 1, SIDE // 8, SIDE // 8))
+    path = arch.write(network.eval(), SIDE, tmp_path / "n.onnx")
+    picture = torch.randn(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        wanted = Exported(network)(picture).numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"input": picture.numpy()})
+    assert np.abs(found - wanted).max() < 1e-4
+
+
+@needs_u2netp
+def test_narrow_begins_as_the_network_that_it_is_cut_from() -> None:
+    """Whole, it computes what u2netp's own file does; thinned, each stage keeps its strongest channels."""
+    import onnxruntime
+
+    whole = designs.Narrow(16, 64).eval()
+    designs._fill(whole, U2NETP)
+    picture = torch.randn(1, 3, 320, 320)
+    session = onnxruntime.InferenceSession(U2NETP, providers=["CPUExecutionProvider"])
+    wanted = session.run(None, {session.get_inputs()[0].name: picture.numpy()})[0]
+    with torch.no_grad():
+        assert np.abs(Exported(whole)(picture).numpy() - wanted).max() < 1e-4
+    thin = designs.narrow()
+    designs.start_narrow(thin, U2NETP)
+    kept = thin.down[0].first[0].weight.detach().abs().sum((1, 2, 3))
+    sizes = whole.down[0].first[0].weight.detach().abs().sum((1, 2, 3))
+    assert all(float((sizes - one).abs().min()) < 1e-4 for one in kept)
 
 
 @pytest.mark.parametrize("side", [64, 96])
