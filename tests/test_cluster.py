@@ -72,6 +72,13 @@ def test_a_folder_gives_each_picture_once_with_a_name_of_its_own(many):
         list(discover(Place("nosuch://place"), "png"))
 
 
+def test_what_a_picture_is_the_core_says(tmp_path):
+    for name in ("a.jpg", "b.JFIF", "c.heic", "d.dib", "notes.txt", ".hidden.png", "jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    found = [item.source[len(str(tmp_path)) + 1 :] for item in discover(Place(str(tmp_path)), "png")]
+    assert found == ["a.jpg", "b.JFIF", "c.heic", "d.dib"]
+
+
 def test_who_has_a_name_keeps_it_and_who_comes_later_gets_another(many):
     """`00.bmp` comes before `00.jpg`, but after its cut-out was made: that must not be overwritten."""
     first = {item.source: item.name for item in discover(Place(str(many)), "png")}

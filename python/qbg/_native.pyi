@@ -199,6 +199,10 @@ def plan(
 ) -> list[tuple[str, str]]:
     """The (input, output) pairs of a run, without doing it. For `--dry-run`."""
 
+def is_picture(name: str | bytes) -> bool:
+    """Whether a file of this name in a folder is taken for a picture, by its ending; HEIC and AVIF are, to be
+    refused aloud."""
+
 def system(root: str = "/") -> dict[str, Any]:
     """What `doctor` prints of the machine: `cpu`, `cpus_allowed`, `cpus_online`, `quota`, `nodes`,
     `cpus_by_node` (those allowed), `smt`, `memory_bytes`, `memory_limit_bytes`, `simd` (best level),

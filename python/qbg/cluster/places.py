@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from qbg import _native
 from qbg.errors import InputNotFoundError, OutputError, QbgError
 from qbg.naming import Names
 from qbg.whole import sweep, write_whole
@@ -19,7 +20,6 @@ from qbg.whole import sweep, write_whole
 if TYPE_CHECKING:
     from pyarrow import fs
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pnm")
 JOURNAL = "_qbg_journal"
 """The folder in OUT that is no picture's."""
 
@@ -141,7 +141,7 @@ def discover(place: Place, extension: str, done: Mapping[str, str] | None = None
     found = place.system.get_file_info(fs.FileSelector(root, recursive=True))
     for path in sorted(item.path for item in found if item.type == fs.FileType.File):
         below = path[len(root) :].lstrip("/")
-        if path.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in below.split("/")):
+        if _native.is_picture(path) and not any(part.startswith(".") for part in below.split("/")):
             yield names.item(path, below)
 
 

@@ -23,7 +23,7 @@ mod _native {
     #[pymodule_export]
     use crate::kernels::{composite, decode, encode, mask, preprocess, resize};
     #[pymodule_export]
-    use crate::sources::plan_pairs;
+    use crate::sources::{is_picture, plan_pairs};
     #[pymodule_export]
     use crate::system::{peak_rss_bytes, system, triad};
     #[pymodule_export]

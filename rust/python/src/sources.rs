@@ -254,6 +254,12 @@ impl Named {
     }
 }
 
+/// Whether a file of this name in a folder is taken for a picture.
+#[pyfunction]
+pub fn is_picture(name: OsString) -> bool {
+    source::is_image(&name)
+}
+
 /// The (input, output) pairs of a run, without doing it.
 #[pyfunction]
 #[pyo3(name = "plan")]

@@ -33,7 +33,7 @@ BUDGET = 0.2
 CHEAP = 0.01
 """Share of a convolution that joins the one it feeds."""
 
-FIRST = (1, 2, 3, 4, 6)
+FIRST = (1, 2, 3, 6, 9)
 """So many of the first convolutions are tried together."""
 
 TRIED, ROUNDS = 3, 4

@@ -28,7 +28,7 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use naming::is_case_insensitive;
+pub use naming::{is_case_insensitive, is_image};
 pub use plan::{InputShape, Output, OutputShape, plan_output};
 pub use shard::Shard;
 

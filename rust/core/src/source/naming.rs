@@ -27,7 +27,7 @@ const IMAGE_EXTENSIONS: [&str; 19] = [
 const CUTOUT: &str = ".cutout";
 
 /// Whether a file of this name in a folder is an input.
-pub(super) fn is_image(name: &OsStr) -> bool {
+pub fn is_image(name: &OsStr) -> bool {
     Path::new(name)
         .extension()
         .is_some_and(|e| IMAGE_EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
