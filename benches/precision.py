@@ -1,6 +1,6 @@
 """What engines and precisions are worth: the network alone, on one core, beside ONNX Runtime as it comes.
 
-    python benches/precision.py [--model inspyrenet-fast,qbg-base,u2netp,u2net] [--rounds 7] [--output R.json]
+    python benches/precision.py [--model qbg-base,qbg-turbo,u2netp] [--rounds 7] [--output R.json]
 
 Issued: one picture's tensor to the same network as its authors' graph in a bare session (`plain`) and as each
 engine and precision of qbg runs it; and two pictures in one call, whose time is halved. Timed: the call. Left
@@ -39,7 +39,7 @@ from qbg.models.declared import NETWORK, declared_gate, random_weights
 from qbg.models.sibling import quantized
 
 OWN = "inspyrenet-fast"
-MODELS = (OWN, "qbg-base", "u2netp", "u2net")
+MODELS = (OWN, "qbg-base", "qbg-turbo", "u2netp", "u2net")
 
 PUBLISHED = 0.60
 """Images per second and core of InSPyReNet-Fast, published, on a 384-vCPU machine with AVX-512."""

@@ -36,7 +36,7 @@ def table() -> str:
 def row(model: Model) -> str:
     """One model's line."""
     size = "" if model.bytes is None else f"{model.bytes:,}"
-    name = f"[{model.name}]({model.origin or CARD.format(model.name)})"
+    name = f"[{model.name}]({model.origin or CARD.format(Path(model.file).stem)})"
     return (
         f"| {name} | {model.description} | {model.recipe.width}x{model.recipe.height} | {size} "
         f"| {model.license} | {COMMERCIAL[model.commercial]} | {model.evidence} |"

@@ -57,13 +57,14 @@ def table(records: dict[str, dict[str, Any]]) -> str:
 
 
 def named(what: str, part: dict[str, Any]) -> str:
-    """A row's name; the built-in model's tells if the record is of earlier weights than those that ship."""
-    from qbg.models.catalog import DEFAULT, ENTRIES
+    """A row's name; a built-in model's tells if the record is of earlier weights than those that ship."""
+    from qbg.models.catalog import ENTRIES
 
-    shipped = next(entry.sha256 for entry in ENTRIES if entry.name == DEFAULT)
-    if not what.startswith(DEFAULT) or part.get("facts", {}).get("network", shipped) == shipped:
-        return what
-    return what.replace(DEFAULT, f"{DEFAULT} with earlier weights", 1)
+    for entry in ENTRIES:
+        measured = part.get("facts", {}).get("network", entry.sha256)
+        if entry.builtin and what.startswith(f"{entry.name},") and measured != entry.sha256:
+            return what.replace(entry.name, f"{entry.name} with earlier weights", 1)
+    return what
 
 
 SHOWN = ("Throughput, measured", "Latency, measured")

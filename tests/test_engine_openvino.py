@@ -96,14 +96,32 @@ def test_half_outputs_become_whole_ones(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[1], found[0], atol=5e-3)
 
 
-@needs_openvino
-def test_dynamic_worker_takes_each_size(quick_model: Path, tmp_path: Path) -> None:
-    model = onnx.load(quick_model)
-    for tensor in (model.graph.input[0], model.graph.output[0]):
+def left_open(model: Path, path: Path) -> Path:
+    """The same network for pictures of any size."""
+    graph = onnx.load(model)
+    for tensor in (graph.graph.input[0], graph.graph.output[0]):
         for number, name in ((2, "height"), (3, "width")):
             tensor.type.tensor_type.shape.dim[number].dim_param = name
-    onnx.save(model, tmp_path / "open.onnx")
-    network: Network = facts(tmp_path / "open.onnx", side=0)
+    onnx.save(graph, path)
+    return path
+
+
+@needs_openvino
+def test_an_open_size_is_compiled_for_the_recipes(quick_model: Path, tmp_path: Path) -> None:
+    engine: Any = make("openvino", facts(left_open(quick_model, tmp_path / "open.onnx")))
+    slot = a_slot()
+    slot.input.array[:] = np.random.default_rng(4).normal(size=slot.input.shape)
+    engine.make_worker(slot)()
+    np.testing.assert_allclose(slot.output.array, brightness(slot.input.array), atol=1e-5)
+    ((compiled, _left),) = engine._compiled.values()
+    assert tuple(compiled.input(0).shape) == slot.input.shape, (
+        "static: asking an open one for its shape raises"
+    )
+
+
+@needs_openvino
+def test_dynamic_worker_takes_each_size(quick_model: Path, tmp_path: Path) -> None:
+    network: Network = facts(left_open(quick_model, tmp_path / "open.onnx"), side=0)
     slot = a_slot(dynamic=True)
     infer: Any = make("openvino", network).make_worker(slot)  # type: ignore[arg-type]
     random = np.random.default_rng(4)

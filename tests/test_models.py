@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -14,6 +15,7 @@ import qbg
 from qbg.errors import ModelError, ModelNotFoundError
 from qbg.models import DEFAULT, MODELS, read_recipe, resolve
 from qbg.recipe import Recipe
+from qbg.remover import Remover
 
 PILOT = Path(__file__).parents[2] / "shared" / "pilot" / "qbg-people-pilot.onnx"
 
@@ -44,8 +46,22 @@ def test_built_in_model_is_what_the_registry_says() -> None:
     assert [entry.name for entry in graph.input] == [found.network.input_name]
     assert graph.output[0].name == found.network.output_name
     sizes = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
-    assert tuple(sizes) == found.network.input_shape
+    assert sizes == [1, 3, 0, 0], "the size is left open"
+    assert found.network.input_shape == (1, 3, model.recipe.height, model.recipe.width)
     assert found.notes == ()
+
+
+def test_the_built_in_file_serves_two_sizes(photos: Path) -> None:
+    photo = photos / "coat.jpg"
+    base, turbo = resolve(), resolve("qbg-turbo")
+    assert (base.network.path, base.network.digest) == (turbo.network.path, turbo.network.digest)
+    assert (base.recipe.height, turbo.recipe.height) == (384, 256)
+    assert turbo.network.input_shape == (1, 3, 256, 256)
+    with Remover("qbg-turbo", workers=1) as named, Remover(base.network.path, recipe=turbo.recipe) as given:
+        assert np.array_equal(np.asarray(named.mask(photo)), np.asarray(given.mask(photo)))
+        assert named.digest() == given.digest()
+    with Remover(workers=1) as larger:
+        assert larger.digest() != given.digest()
 
 
 def test_a_known_file_is_known_by_any_path(tmp_path: Path) -> None:

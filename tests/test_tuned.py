@@ -58,6 +58,20 @@ def test_it_is_remembered_and_forgotten(model: Path) -> None:
     assert tuned.recall(str(model)) == (None, None)
 
 
+def test_two_sizes_of_one_file_are_tuned_apart(model: Path) -> None:
+    base, turbo = resolve(), resolve("qbg-turbo")
+    tuned.remember(turbo.network.digest, CHOICE, turbo.name)
+    assert tuned.recall(None) == (None, None)
+    assert tuned.recall("qbg-turbo") == (CHOICE, None)
+    other = Choice(engine="onnxruntime", precision="fp32", threads=1)
+    tuned.remember(base.network.digest, other, base.name)
+    assert [tuned.recall(name)[0] for name in (None, "qbg-base", "qbg-turbo")] == [other, other, CHOICE]
+    assert [places(found)[-1].name for found in (base, turbo)] == [
+        "qbg-base.int8.onnx",
+        "qbg-turbo.int8.onnx",
+    ]
+
+
 @pytest.mark.parametrize("field", ["cpu", "flags", "cpus"])
 def test_another_machines_choice_is_none_at_all(field: str, model: Path) -> None:
     kept = tuned.remember(digest(model), CHOICE)
@@ -145,7 +159,7 @@ def test_the_int8_file_beside_the_model_is_used(model: Path) -> None:
         assert remover.facts["precision"] == "int8"
     with Remover(path, workers=1) as remover:
         assert remover.facts["precision"] == "int8"
-    assert places(resolve(None).network)[-1].name == "qbg-base.int8.onnx"
+    assert places(resolve(None))[-1].name == "qbg-base.int8.onnx"
 
 
 def test_an_int8_file_of_another_model_is_refused(model: Path) -> None:

@@ -56,10 +56,11 @@ def place() -> Path:
     return home() / FILE
 
 
-def circumstances(digest: str) -> dict[str, Any]:
-    """What a choice holds for: this CPU, as many of them, this model file, these versions."""
+def circumstances(digest: str, name: str | None = None) -> dict[str, Any]:
+    """What a choice holds for: this CPU, as many of them, this file, fed this way, these versions."""
     from qbg import _native
     from qbg.bench.system import cpu_flags
+    from qbg.models.registry import further
     from qbg.versions import installed
 
     machine = _native.system()
@@ -67,7 +68,7 @@ def circumstances(digest: str) -> dict[str, Any]:
         "cpu": machine["cpu"],
         "flags": sorted(cpu_flags()),
         "cpus": int(machine["default_workers"]),
-        "model": digest,
+        "model": " ".join(filter(None, (digest, further(name)))),
         "versions": installed(DISTRIBUTIONS),
     }
 
@@ -82,7 +83,7 @@ def recall(model: str | None) -> tuple[Choice | None, str | None]:
         path = place()
         if not path.exists():
             return None, None
-        here = circumstances(digest(locate(model)))
+        here = circumstances(digest(locate(model)), model)
     except (QbgError, OSError, ValueError):
         return None, None
     try:
@@ -100,14 +101,14 @@ def recall(model: str | None) -> tuple[Choice | None, str | None]:
     return choice, None
 
 
-def remember(digest: str, choice: Choice) -> Path:
-    """Keeps a choice, in the place of an older one.
+def remember(digest: str, choice: Choice, name: str | None = None) -> Path:
+    """Keeps a choice for a file, and for the model of that name, in the place of an older one.
 
     Raises:
         OutputError: it can't be written.
         ModelError: there is no home folder.
     """
-    path, here = place(), circumstances(digest)
+    path, here = place(), circumstances(digest, name)
     entry = {"here": here, "choice": asdict(choice)}
     _change(path, lambda entries: [*(item for item in entries if item.get("here") != here), entry][-KEPT:])
     return path

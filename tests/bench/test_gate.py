@@ -213,6 +213,11 @@ def test_an_int8_file_is_held_to_the_float_network_it_was_made_of() -> None:
     assert found is not None
     assert found.network == built_in.network
     assert original(built_in) is built_in
+    smaller = original(
+        dataclasses.replace(int8, recipe=dataclasses.replace(int8.recipe, height=64, width=96))
+    )
+    assert smaller is not None
+    assert smaller.network.input_shape == (1, 3, 64, 96), "fed as the int8 file is"
     for said in ({}, {"qbg.quantized": "rubbish"}, {"qbg.quantized": '{"from": "0"}'}):
         network = dataclasses.replace(int8.network, declared=said)
         assert original(dataclasses.replace(int8, network=network)) is None

@@ -104,6 +104,9 @@ def test_info_says_license_and_evidence(qbg: Run, place: dict[str, str]) -> None
     assert "NOT for commercial use" in text
     assert "pinned in the source of rembg" in text
     assert "qbg models download bria-rmbg" in text
+    card = qbg("models", "info", "qbg-turbo", env=place).out
+    assert "256x256" in card
+    assert "# qbg-base" in card
     outcome = qbg("models", "info", "sam", env=place)
     assert (outcome.code, outcome.out) == (3, "")
     assert "two graphs" in outcome.err
@@ -131,7 +134,9 @@ def test_the_whole_life_of_a_model(
     assert own(place).read_bytes() == good
     verified = small("models", "verify")
     assert verified.code == 0
-    assert verified.out.count("\nok") + verified.out.startswith("ok") == 2, "the built-in one and silueta"
+    assert verified.out.count("\nok") + verified.out.startswith("ok") == 3, (
+        "the built-in file by its two names, and silueta"
+    )
     # From here on nothing is asked.
     asked = len(server.asked)
     target = photo.with_name("cut.png")

@@ -302,6 +302,7 @@ def test_the_session_runs_integer_kernels(tmp_path: Path) -> None:
         tmp_path / "int8.onnx",
         recipe=RECIPE,
         weights="paired",
+        search=False,
     )
     assert made.path is not None
     options = onnxruntime.SessionOptions()

@@ -28,6 +28,8 @@ HALF = ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
 ANIME = ((0.485, 0.456, 0.406), (1.0, 1.0, 1.0))
 NOTHING = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
+TURBO = "qbg-turbo"
+
 # name: (whose way, side, (mean, std), activation, min-max, commercial use)
 TABLE = {
     "u2netp": ("rembg", 320, IMAGENET, "none", True, True),
@@ -62,8 +64,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_entry_is_in_the_table() -> None:
-    assert [DEFAULT, *TABLE] == list(MODELS)
-    assert DEFAULT in MODELS
+    own = [name for name, model in MODELS.items() if model.builtin]
+    assert own[0] == DEFAULT
+    assert [*own, *TABLE] == list(MODELS)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -271,12 +274,16 @@ def test_a_restricted_license_is_told_at_each_use(tmp_path: Path, monkeypatch: p
 
 
 def test_a_shared_file_is_known_by_its_own_name() -> None:
-    from qbg.models.registry import by_checksum
+    from qbg.models.registry import by_checksum, further
 
     digest = MODELS["birefnet-lite"].sha256
     assert digest == MODELS["birefnet-general-lite"].sha256
     assert by_checksum(str(digest)) is MODELS["birefnet-general-lite"]
     assert by_checksum("0" * 64) is None
+    assert by_checksum(str(MODELS[TURBO].sha256)) is MODELS[DEFAULT]
+    assert [further(name) for name in (None, DEFAULT, TURBO, "birefnet-lite", "own.onnx")] == [
+        *(None, None, TURBO, "birefnet-lite", None)
+    ]
 
 
 def test_discard_takes_qbgs_own_only(silueta: tuple[Model, Path], tmp_path: Path) -> None:

@@ -277,7 +277,8 @@ def original(resolved: Resolved) -> Resolved | None:
     if model is None:
         return None
     try:
-        return resolve(model.name)
+        # By another recipe, as at another size, its masks would be others.
+        return resolve(model.name, None if resolved.recipe == model.recipe else resolved.recipe)
     except ModelError:
         return None
 

@@ -80,7 +80,7 @@ def _card(model: Model) -> str | None:
 
     import qbg.models
 
-    path = Path(qbg.models.__file__).parent / "data" / f"{model.name}.md"
+    path = Path(qbg.models.__file__).parent / "data" / Path(model.file).with_suffix(".md")
     return path.read_text(encoding="utf-8") if model.builtin and path.is_file() else None
 
 

@@ -85,7 +85,7 @@ def _tune(
             )
     finally:
         console.close()
-    kept = tuned.remember(resolved.network.digest, tune.choice(done, resolved))
+    kept = tuned.remember(resolved.network.digest, tune.choice(done, resolved), resolved.name)
     if as_json:
         tell(json.dumps(_plain(done), indent=2))
     else:

@@ -139,6 +139,9 @@ class OpenvinoEngine:
             steps = self._ov.preprocess.PrePostProcessor(model)
             steps.output(0).tensor().set_element_type(self._ov.Type.f32)
             model = steps.build()
+            if all(network.input_shape):
+                # A graph that leaves the size open is compiled for this one: memory and kernels are planned.
+                model.reshape(list(network.input_shape))
         except Exception as error:
             raise ModelError(
                 f"OpenVINO can't load it: {_reason(error)}",

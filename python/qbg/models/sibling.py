@@ -14,15 +14,19 @@ from qbg.errors import ModelError, ModelNotFoundError
 from qbg.models import Resolved, resolve
 from qbg.models.declared import declared_origin
 from qbg.models.files import home
-from qbg.network import Network
+from qbg.models.registry import further
 
 SUFFIX = ".int8.onnx"
 
 
-def places(network: Network) -> tuple[Path, ...]:
-    """Where the quantized file may lie: beside the float one, then in qbg's own folder."""
-    path = Path(network.path)
-    name = f"{path.name.removesuffix('.onnx')}{SUFFIX}"
+def places(model: Resolved) -> tuple[Path, ...]:
+    """Where the quantized file may lie: beside the float one, then in qbg's own folder.
+
+    It is named after the float file; after the model where that is a further way to feed the file, as at
+    another size: integers are found for one way only.
+    """
+    path = Path(model.network.path)
+    name = f"{further(model.name) or path.name.removesuffix('.onnx')}{SUFFIX}"
     found = [path.with_name(name)]
     with contextlib.suppress(ModelError):  # no home folder: nothing can lie there
         found.append(home() / "models" / name)
@@ -38,7 +42,7 @@ def quantized(found: Resolved) -> Resolved:
     """
     if found.network.precision == "int8":
         return found
-    paths = places(found.network)
+    paths = places(found)
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise ModelNotFoundError(
