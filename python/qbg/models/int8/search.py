@@ -27,8 +27,8 @@ from qbg.models.int8.walk import Method, walk
 from qbg.models.int8.write import Layer, Writer, levels_of
 from qbg.recipe import Recipe
 
-BUDGET = 0.2
-"""Share of all multiplications that may stay float."""
+BUDGET, BEGINNING = 0.1, 0.2
+"""Shares of all multiplications that may stay float: of layers here and there, and of the first ones."""
 
 CHEAP = 0.01
 """Share of a convolution that joins the one it feeds."""
@@ -96,6 +96,7 @@ def search(
 
     verdict, placement, layers = judged(kept)
     first = beginnings(graph)
+    begun: set[str] = set()
     for _round in range(ROUNDS):
         if verdict.difference <= ENOUGH:
             break
@@ -103,17 +104,16 @@ def search(
         worst = sorted(harm, key=lambda name: -harm[name])[:TRIED]
         tried: list[tuple[Verdict, Placement, dict[str, Layer], str, set[str]]] = []
         seen: set[frozenset[str]] = set()
-        able = [(name, nodes) for name in worst for nodes in ({name}, fed(graph, name, cost, total))]
-        for name, nodes in [*able, *first]:
+        able = [(name, nodes, BUDGET) for name in worst for nodes in ({name}, fed(graph, name, cost, total))]
+        for name, nodes, budget in [*able, *((name, nodes, BEGINNING) for name, nodes in first)]:
             added = nodes - kept
-            share = sum(cost.get(node, 0) for node in (kept | nodes) - keep) / total
-            if frozenset(added) in seen or share > BUDGET:
+            share = sum(cost.get(node, 0) for node in (kept | nodes) - keep - begun) / total
+            if frozenset(added) in seen or share > budget:
                 continue
             seen.add(frozenset(added))
             if on_try is not None:
                 on_try(name)
             tried.append((*judged(kept | nodes), name, added))
-        first = []
         if not tried:
             break
         best = min(tried, key=lambda item: item[0].difference)
@@ -121,6 +121,9 @@ def search(
             break
         before = verdict
         verdict, placement, layers, name, added = best
+        if first and any(added == nodes - kept for _name, nodes in first):
+            begun = set(added)
+        first = []
         kept |= added
         share = sum(cost.get(node, 0) for node in added) / total
         islands.append(
