@@ -31,6 +31,7 @@ class Arch:
         stages: side of the pictures, until which share of the steps, share of photos that isn't cropped.
         stored: side of the photos in memory; a little more than the last stage's.
         smoke: steps and pictures a step that take about a minute.
+        keeps_norms: weights from an ONNX file, whose norms were folded away, go on without them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Arch:
     stages: tuple[tuple[int, float, float], ...]
     stored: int
     smoke: tuple[int, int]
+    keeps_norms: bool = True
 
     def normalised(self, photos: Tensor) -> Tensor:
         """(N, 3, H, W) levels to what the network sees."""
@@ -115,6 +117,8 @@ ARCHES = {
             name="narrow",
             make=_made(designs.narrow),
             start=designs.start_narrow,
+            # Half of the channels are gone: what is left is normalized anew.
+            keeps_norms=False,
             pretrained=lambda network: list(network.parameters()),
         ),
         Arch(

@@ -109,7 +109,7 @@ class Run:
         self.device = torch.device(asked.device)
         self.network.to(self.device)
         self.average = copy.deepcopy(self.network).eval()
-        self.folded = asked.init is not None and asked.init.suffix == ".onnx"
+        self.folded = asked.init is not None and asked.init.suffix == ".onnx" and self.arch.keeps_norms
         self.model: nn.Module | None = None
         if asked.int8:
             self.model = copy.deepcopy(self.network).eval()
