@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,6 @@ def _start_base(network: Network, path: Path) -> None:
         load_encoder(network.encoder, state)
 
 
-def _start_plain_first(network: Network, path: Path) -> None:
-    designs.start_plain_first(network, torch.load(path, map_location="cpu", weights_only=True))
-
-
 def _start_nothing(_network: nn.Module, _path: Path) -> None:
     raise SystemExit("plain begins with weights of no one: leave --init out")
 
@@ -93,29 +90,27 @@ BASE = Arch(
     smoke=(24, 4),
 )
 
+
+def _tried(name: str, make: Callable[[], nn.Module], **other: Any) -> Arch:
+    """Another design, fed as qbg-base is; its file says which."""
+    return replace(BASE, name=name, make=_made(make), write=partial(export.export, name=name), **other)
+
+
 ARCHES = {
     arch.name: arch
     for arch in (
         BASE,
-        replace(BASE, name="larger", make=_made(designs.larger)),
-        replace(
-            BASE,
-            name="plain",
-            make=_made(designs.plain),
-            start=_start_nothing,
-            pretrained=lambda _network: [],
+        _tried("larger", designs.larger),
+        _tried("plain", designs.plain, start=_start_nothing, pretrained=lambda _network: []),
+        _tried(
+            "plain-first",
+            designs.plain_first,
+            start=designs.start_plain_first,
+            pretrained=lambda network: list(network.encoder.kept().parameters()),
         ),
-        replace(
-            BASE,
-            name="plain-first",
-            make=_made(designs.plain_first),
-            start=_start_plain_first,
-            pretrained=lambda network: list(network.encoder.blocks.parameters()),
-        ),
-        replace(
-            BASE,
-            name="narrow",
-            make=_made(designs.narrow),
+        _tried(
+            "narrow",
+            designs.narrow,
             start=designs.start_narrow,
             # Half of the channels are gone: what is left is normalized anew.
             keeps_norms=False,

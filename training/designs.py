@@ -9,7 +9,7 @@ Qin et al., "U2-Net", Pattern Recognition 2020; Li et al., "Pruning filters for 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from network import LITE0, Encoder, Network, load_encoder
+from network import LITE0, Encoder, Network, Step, load_encoder
 
 WIDER, DEEPER = 1.1, 1.2
 """EfficientNet-Lite2's channels and repeats over Lite0's; its first and last groups aren't repeated more."""
@@ -57,7 +57,7 @@ class Plain(nn.Module):
         self.down = nn.ModuleList()
         self.same = nn.ModuleList()
         for number, (out, repeats) in enumerate(zip(self.channels, self.repeats, strict=True)):
-            self.down.append(_step(entries, out, 1 if number == 0 else 2))
+            self.down.append(Step(entries, out, stride=1 if number == 0 else 2))
             self.same.append(nn.ModuleList(_Shortcut(out) for _ in range(repeats)))
             entries = out
 
@@ -75,15 +75,11 @@ class Plain(nn.Module):
 class _Shortcut(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _step(width, width)
+        self.first = Step(width, width)
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.second(self.first(x)))
-
-
-def _step(entries: int, out: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(entries, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
 
 
 def plain() -> Network:
@@ -91,7 +87,7 @@ def plain() -> Network:
     return Network(Plain())
 
 
-class PlainFirst(nn.Module):
+class PlainFirst(Encoder):
     """Plain 3x3 convolutions down to stride 4, EfficientNet-Lite0's bottlenecks from there on."""
 
     FROM = 3
@@ -99,22 +95,13 @@ class PlainFirst(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        whole = Encoder()
-        self.channels = whole.channels
-        self.first = _step(3, 16, 2)
-        self.second = nn.Sequential(_step(16, 24, 2), _Shortcut(24))
-        self.taps = whole.taps
-        self.blocks = nn.ModuleList(list(whole.blocks)[self.FROM :])
+        self.stem = Step(3, 16, stride=2)  # type: ignore[assignment]
+        plain = (nn.Identity(), Step(16, 24, stride=2), _Shortcut(24))
+        self.blocks = nn.ModuleList([*plain, *self.kept()])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        half = self.first(x)
-        x = self.second(half)
-        found = [half, x]
-        for number, block in enumerate(self.blocks, self.FROM):
-            x = block(x)
-            if number in self.taps:
-                found.append(x)
-        return found
+    def kept(self) -> nn.ModuleList:
+        """The blocks that are Lite0's."""
+        return self.blocks[self.FROM :]
 
 
 def plain_first() -> Network:
@@ -122,12 +109,12 @@ def plain_first() -> Network:
     return Network(PlainFirst())
 
 
-def start_plain_first(network: Network, state: Mapping[str, Tensor]) -> None:
+def start_plain_first(network: Network, path: Path) -> None:
     """The blocks that stay, from a checkpoint of EfficientNet-Lite0."""
     whole = Encoder()
-    load_encoder(whole, state)
+    load_encoder(whole, torch.load(path, map_location="cpu", weights_only=True))
     encoder: Any = network.encoder
-    encoder.blocks.load_state_dict(nn.ModuleList(list(whole.blocks)[PlainFirst.FROM :]).state_dict())
+    encoder.kept().load_state_dict(whole.blocks[PlainFirst.FROM :].state_dict())
 
 
 class Residual(nn.Module):

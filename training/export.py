@@ -42,7 +42,7 @@ def folded(network: Network) -> Network:
     return found
 
 
-def export(network: Network, side: int, path: Path, half: bool = False) -> Path:
+def export(network: Network, side: int, path: Path, half: bool = False, name: str = NAME) -> Path:
     """Writes the file: input `input` (1, 3, H, W), output `alpha` (1, 1, H, W) in 0..1.
 
     H and W are left open, so that one file serves more than one size; `side` is what its recipe asks for.
@@ -67,7 +67,7 @@ def export(network: Network, side: int, path: Path, half: bool = False) -> Path:
         _halve(model)
     onnx.helper.set_model_props(
         model,
-        {"qbg.network": NAME, "qbg.recipe": json.dumps(asdict(recipe(side))), "qbg.license": "Apache-2.0"},
+        {"qbg.network": name, "qbg.recipe": json.dumps(asdict(recipe(side))), "qbg.license": "Apache-2.0"},
     )
     onnx.checker.check_model(model, full_check=True)
     temporary = path.with_name(f".{path.name}.tmp")

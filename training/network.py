@@ -120,10 +120,9 @@ class Encoder(nn.Module):
 class Step(nn.Sequential):
     """A plain 3x3 convolution, norm, ReLU."""
 
-    def __init__(self, entries: int, out: int, kernel: int = 3) -> None:
-        super().__init__(
-            nn.Conv2d(entries, out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU()
-        )
+    def __init__(self, entries: int, out: int, kernel: int = 3, stride: int = 1) -> None:
+        conv = nn.Conv2d(entries, out, kernel, stride, padding=kernel // 2, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(out), nn.ReLU())
 
 
 class Network(nn.Module):

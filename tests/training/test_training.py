@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="SKIPPED: torch isn't installed: training/requirements.txt")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
@@ -174,6 +174,7 @@ def test_other_designs_are_written_as_they_compute(name: str, tmp_path: Path) ->
     logits, coarse = network(torch.randn(2, 3, SIDE, SIDE))
     assert (logits.shape, coarse.shape) == ((2, 1, SIDE, SIDE), (2, 1, SIDE // 8, SIDE // 8))
     path = arch.write(network.eval(), SIDE, tmp_path / "n.onnx")
+    assert {item.value for item in onnx.load(path).metadata_props if item.key == "qbg.network"} == {name}
     picture = torch.randn(1, 3, SIDE, SIDE)
     with torch.no_grad():
         wanted = Exported(network)(picture).numpy()

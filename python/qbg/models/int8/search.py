@@ -102,27 +102,27 @@ def search(
             break
         harm = damage(graph, placement, layers, photos[0].tensor)
         worst = sorted(harm, key=lambda name: -harm[name])[:TRIED]
-        tried: list[tuple[Verdict, Placement, dict[str, Layer], str, set[str]]] = []
+        tried: list[tuple[Verdict, Placement, dict[str, Layer], str, set[str], bool]] = []
         seen: set[frozenset[str]] = set()
-        able = [(name, nodes, BUDGET) for name in worst for nodes in ({name}, fed(graph, name, cost, total))]
-        for name, nodes, budget in [*able, *((name, nodes, BEGINNING) for name, nodes in first)]:
+        able = [(name, nodes, False) for name in worst for nodes in ({name}, fed(graph, name, cost, total))]
+        for name, nodes, begins in [*((name, nodes, True) for name, nodes in first), *able]:
             added = nodes - kept
             share = sum(cost.get(node, 0) for node in (kept | nodes) - keep - begun) / total
-            if frozenset(added) in seen or share > budget:
+            if frozenset(added) in seen or share > (BEGINNING if begins else BUDGET):
                 continue
             seen.add(frozenset(added))
             if on_try is not None:
                 on_try(name)
-            tried.append((*judged(kept | nodes), name, added))
+            tried.append((*judged(kept | nodes), name, added, begins))
         if not tried:
             break
         best = min(tried, key=lambda item: item[0].difference)
         if best[0].difference > (1.0 - WORTH) * verdict.difference:
             break
         before = verdict
-        verdict, placement, layers, name, added = best
-        if first and any(added == nodes - kept for _name, nodes in first):
-            begun = set(added)
+        verdict, placement, layers, name, added, begins = best
+        if begins:
+            begun = added
         first = []
         kept |= added
         share = sum(cost.get(node, 0) for node in added) / total
